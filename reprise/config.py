@@ -1,0 +1,103 @@
+"""Settings: a frozen dataclass per service, read from TOML, then from the environment, validated with the field named.
+
+Supported field types: str, int, float, bool, pathlib.Path, and tuple[str, ...] (a comma-separated text in the environment).
+Secrets are paths of files, never values.
+"""
+
+import dataclasses
+import os
+import tomllib
+import types
+import typing
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+from reprise.errors import InvalidRequest
+
+T = TypeVar("T")
+
+
+class ConfigError(InvalidRequest):
+    """A setting is unknown, missing or malformed; the message names it."""
+
+
+def load(cls: type[T], service: str, toml_path: Path | None = None, environ: Mapping[str, str] = os.environ) -> T:
+    """An instance of the dataclass `cls` for `service`: defaults, then the TOML table, then REPRISE_<SERVICE>_<FIELD>."""
+    hints = typing.get_type_hints(cls)
+    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    values: dict[str, object] = {}
+    for name, value in _table(toml_path).items():
+        if name not in fields:
+            raise ConfigError(f"{toml_path}: unknown setting {name!r}; known: {', '.join(sorted(fields))}")
+        values[name] = _convert(value, hints[name], f"{toml_path}: {name}")
+    prefix = f"REPRISE_{service.upper()}_"
+    for name in fields:
+        text = environ.get(prefix + name.upper())
+        if text is not None:
+            values[name] = _convert(text, hints[name], prefix + name.upper())
+    for name, field in fields.items():
+        optional = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        if name not in values and not optional:
+            raise ConfigError(f"setting {name!r} is missing: set {prefix}{name.upper()} or put it in the TOML file")
+    return cls(**values)
+
+
+def read_secret(path: Path, what: str) -> bytes:
+    """The content of a secret file, without the final newline."""
+    try:
+        return path.read_bytes().removesuffix(b"\n")
+    except OSError as error:
+        raise ConfigError(f"{what}: cannot read {path}: {error.strerror}") from None
+
+
+def _table(path: Path | None) -> dict[str, object]:
+    if path is None:
+        return {}
+    try:
+        return tomllib.loads(path.read_text("utf-8"))
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not TOML: {error}") from None
+
+
+def _convert(value: object, hint: object, where: str) -> object:
+    try:
+        return _CONVERT[hint](value)
+    except KeyError:
+        origin = typing.get_origin(hint)
+        if origin is tuple:
+            parts = value.split(",") if isinstance(value, str) else value
+            return tuple(str(p).strip() for p in parts if str(p).strip())  # type: ignore[attr-defined]
+        if origin in (typing.Union, types.UnionType):
+            inner = next(a for a in typing.get_args(hint) if a is not type(None))
+            return None if value == "" else _convert(value, inner, where)
+        raise
+    except (TypeError, ValueError):
+        name = getattr(hint, "__name__", str(hint))
+        raise ConfigError(f"{where} must be {name}, not {value!r}") from None
+
+
+def _bool(value: object) -> bool:
+    if isinstance(value, bool):
+        return value
+    table = {"1": True, "true": True, "yes": True, "on": True, "0": False, "false": False, "no": False, "off": False}
+    if str(value).lower() not in table:
+        raise ValueError(value)
+    return table[str(value).lower()]
+
+
+def _str(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError(value)
+    return value
+
+
+_CONVERT: dict[object, typing.Callable[[typing.Any], object]] = {
+    str: _str,
+    int: int,
+    float: float,
+    bool: _bool,
+    Path: lambda value: Path(_str(value)).expanduser(),
+}

@@ -1,0 +1,160 @@
+"""Grants and tokens: short-lived signed permissions, as CWT (RFC 8392) in the layout of CTA-5007 (CAT). Pure.
+
+A grant is a COSE_Mac0 (RFC 9052, 6.2) with HS256 under a key *of its verifier*: `derive_key(mesh_key, owner)`. A balancer,
+which holds the mesh key, mints one grant per candidate edge; an edge can verify grants for itself and forge none for others.
+The same shape carries service tokens: an edge signs with its own key to identify itself to a balancer or an origin.
+
+On the wire it is unpadded base64url, so that it fits a URL path and a metadata value. Encoded here with cbor2 and the
+standard library's HMAC, because a general COSE library costs ten times the CPU on this hot path; a test checks that the `cwt`
+library accepts our tokens and the other way round.
+"""
+
+import base64
+import binascii
+import hashlib
+import hmac
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import cbor2
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.kdf.hkdf import HKDF
+
+from reprise.errors import Forbidden, Unauthenticated
+
+# Registered CWT claims, CTA-5007 `catu`, RFC 9200 `scope`, and two of our own in the private range.
+_ISS, _SUB, _AUD, _EXP, _NBF, _CTI, _SCOPE, _CATU = 1, 2, 3, 4, 5, 7, 9, 312
+_RENDITIONS, _BITRATE = -70001, -70002
+_CATU_PATH, _CATU_PREFIX = 3, 1
+_ALG, _KID, _HS256 = 1, 4, 5
+_MAC0_TAG, _CWT_TAG = 17, 61
+
+LISTEN_TTL_S = 600
+GRANT_BYTES_MAX = 1024
+CLOCK_LEEWAY_S = 60
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a grant allows. `scope` is one of listen, relay, origin, report, operator."""
+
+    scope: str
+    issuer: str
+    audience: str
+    subject: str
+    grant_id: str
+    expires_unix_s: int
+    not_before_unix_s: int = 0
+    song_id: str = ""
+    rendition_ids: tuple[str, ...] = ()
+    bitrate_bps: int = 0
+
+
+def derive_key(mesh_key: bytes, owner: str, key_epoch: int = 0) -> bytes:
+    """The 32-byte key of one verifier (HKDF-SHA256, RFC 5869); `owner` is an edge id or "operator"."""
+    info = b"reprise-grant-v1\0" + owner.encode() + b"\0%d" % key_epoch
+    return HKDF(algorithm=hashes.SHA256(), length=32, salt=None, info=info).derive(mesh_key)
+
+
+def mint(claims: Claims, kid: str, key: bytes) -> str:
+    """The grant as base64url text, signed with `key`, which `kid` names to the verifier."""
+    body: dict[int, object] = {
+        _ISS: claims.issuer,
+        _SUB: claims.subject,
+        _AUD: claims.audience,
+        _EXP: claims.expires_unix_s,
+        _CTI: claims.grant_id.encode(),
+        _SCOPE: claims.scope,
+    }
+    if claims.not_before_unix_s:
+        body[_NBF] = claims.not_before_unix_s
+    if claims.song_id:
+        body[_CATU] = {_CATU_PATH: {_CATU_PREFIX: f"/{claims.song_id}/"}}
+    if claims.rendition_ids:
+        body[_RENDITIONS] = [bytes.fromhex(r) for r in claims.rendition_ids]
+    if claims.bitrate_bps:
+        body[_BITRATE] = claims.bitrate_bps
+    protected = cbor2.dumps({_ALG: _HS256})
+    payload = cbor2.dumps(body)
+    message = [protected, {_KID: kid.encode()}, payload, _mac(key, protected, payload)]
+    return base64.urlsafe_b64encode(cbor2.dumps(cbor2.CBORTag(_MAC0_TAG, message))).rstrip(b"=").decode()
+
+
+def verify(grant: str, key_of: Callable[[str], bytes | None], now_unix_s: float, *, audience: str, scope: str) -> Claims:
+    """The claims of a grant that is ours, unexpired, for `audience` and `scope`.
+
+    `key_of` answers the key for a kid, or None. Raises Unauthenticated (missing, malformed, wrong signature, expired,
+    another audience) or Forbidden (another scope).
+    """
+    claims = _open(grant, key_of)
+    if claims.audience != audience:
+        raise Unauthenticated(f"this grant is for {claims.audience!r}, not for {audience!r}")
+    if claims.expires_unix_s + CLOCK_LEEWAY_S <= now_unix_s:
+        late = int(now_unix_s - claims.expires_unix_s)
+        raise Unauthenticated(f"this grant expired {late} s ago: ask the balancer for a new route")
+    if claims.not_before_unix_s - CLOCK_LEEWAY_S > now_unix_s:
+        raise Unauthenticated("this grant is not valid yet: check the clocks of balancer and edge")
+    if claims.scope != scope:
+        raise Forbidden(f"this needs a grant with scope {scope!r}, this one has {claims.scope!r}")
+    return claims
+
+
+def allows(claims: Claims, song_id: str, rendition_id: str) -> bool:
+    """Whether a listen grant covers this rendition of this song."""
+    return claims.song_id == song_id and rendition_id in claims.rendition_ids
+
+
+def _mac(key: bytes, protected: bytes, payload: bytes) -> bytes:
+    return hmac.digest(key, cbor2.dumps(["MAC0", protected, b"", payload]), hashlib.sha256)
+
+
+def _open(grant: str, key_of: Callable[[str], bytes | None]) -> Claims:
+    if not grant:
+        raise Unauthenticated("a grant is missing: ask the balancer for a route")
+    if len(grant) > GRANT_BYTES_MAX:
+        raise Unauthenticated(f"a grant has at most {GRANT_BYTES_MAX} characters, this one {len(grant)}")
+    try:
+        message = cbor2.loads(base64.b64decode(grant + "=" * (-len(grant) % 4), altchars=b"-_", validate=True))
+        if isinstance(message, cbor2.CBORTag) and message.tag == _CWT_TAG:
+            message = message.value
+        if not isinstance(message, cbor2.CBORTag) or message.tag != _MAC0_TAG:
+            raise ValueError("not a COSE_Mac0")
+        protected, unprotected, payload, tag = message.value
+        algorithm = cbor2.loads(protected)[_ALG]
+        kid = unprotected[_KID].decode()
+        key = key_of(kid)
+        if key is None or algorithm != _HS256 or not hmac.compare_digest(tag, _mac(key, protected, payload)):
+            raise Unauthenticated("this grant's signature is not valid here")
+        return _claims(cbor2.loads(payload))
+    except (ValueError, KeyError, TypeError, AttributeError, LookupError, OverflowError, binascii.Error, cbor2.CBORError):
+        raise Unauthenticated("this is not a grant: it is malformed") from None
+
+
+def _claims(body: dict[int, object]) -> Claims:
+    song_id = ""
+    if _CATU in body:
+        song_id = body[_CATU][_CATU_PATH][_CATU_PREFIX].strip("/")  # type: ignore[index]
+    return Claims(
+        scope=_text(body[_SCOPE]),
+        issuer=_text(body[_ISS]),
+        audience=_text(body[_AUD]),
+        subject=_text(body[_SUB]),
+        grant_id=body[_CTI].decode(),  # type: ignore[attr-defined]
+        expires_unix_s=_whole(body[_EXP]),
+        not_before_unix_s=_whole(body.get(_NBF, 0)),
+        song_id=song_id,
+        rendition_ids=tuple(r.hex() for r in body.get(_RENDITIONS, ())),  # type: ignore[attr-defined]
+        bitrate_bps=_whole(body.get(_BITRATE, 0)),
+    )
+
+
+def _text(value: object) -> str:
+    if not isinstance(value, str):
+        raise TypeError("text expected")
+    return value
+
+
+def _whole(value: object) -> int:
+    if not isinstance(value, int):
+        raise TypeError("integer expected")
+    return value

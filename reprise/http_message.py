@@ -1,0 +1,95 @@
+"""HTTP requests and responses as `reprise.http_server` gives and takes them. Values only; no sockets.
+
+A handler is a plain function of a Request. It returns a Response at once (the fast path: no task is made), or an awaitable of
+one. A body is bytes, or a Body that is pulled piece by piece as the socket accepts bytes, so a slow reader costs one piece.
+"""
+
+import json
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final, Protocol
+
+
+
+class Wait(Enum):
+    """A body has nothing to send yet."""
+
+    WAIT = 0
+
+
+WAIT: Final = Wait.WAIT
+
+
+@dataclass(slots=True)
+class Piece:
+    """Bytes to send: `head`, then `count` bytes of the open file `fd` from `offset` (by sendfile; count 0 means none)."""
+
+    head: bytes
+    fd: int = -1
+    offset: int = 0
+    count: int = 0
+
+
+class Body(Protocol):
+    """A pull-based body. All methods are called on the event loop and never block."""
+
+    # Bytes in all, or None when unknown: the server then uses chunked coding.
+    length: int | None
+
+    def next(self) -> Piece | Wait | None:
+        """The next piece; None at the end; WAIT when there is none yet. Raising cuts the connection."""
+
+    def on_ready(self, wake: Callable[[], None]) -> None:
+        """Called once after WAIT: call `wake` once when `next` may have something."""
+
+    def close(self) -> None:
+        """Called exactly once, whether the body was sent whole or not."""
+
+
+@dataclass(slots=True)
+class Request:
+    """A complete request. Header names are lower case; repeated headers are joined with ", "."""
+
+    method: str
+    path: str
+    query: str
+    headers: dict[str, str]
+    body: bytes
+    peer: str
+
+
+@dataclass(slots=True)
+class Response:
+    """Status, headers without Content-Length and Transfer-Encoding (the server sets them), and the body."""
+
+    status: int
+    headers: tuple[tuple[str, str], ...] = ()
+    body: "bytes | Body" = b""
+    # Ends the connection after this response.
+    close: bool = False
+    # For HEAD and 304: the length that a GET would have, when the body is not given.
+    content_length: int | None = None
+
+
+Handler = Callable[[Request], Response | Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """Requests whose path is `prefix`, or starts with it when it ends in "/", and whose method is listed."""
+
+    prefix: str
+    handler: Handler
+    methods: tuple[str, ...] = ("GET", "HEAD")
+
+
+def text_response(status: int, message: str, headers: tuple[tuple[str, str], ...] = (), *, close: bool = False) -> Response:
+    """A short plain-text answer, for errors above all."""
+    body = message.encode() + b"\n"
+    return Response(status, (("content-type", "text/plain; charset=utf-8"), *headers), body, close)
+
+
+def json_response(status: int, value: object, headers: tuple[tuple[str, str], ...] = ()) -> Response:
+    """A JSON answer."""
+    return Response(status, (("content-type", "application/json"), *headers), json.dumps(value).encode() + b"\n")

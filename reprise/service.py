@@ -1,0 +1,235 @@
+"""Runs one service: gRPC and HTTP ports, health, readiness, metrics, background work, drain on SIGTERM, clean stop.
+
+Everything that a service does besides its own subject happens here, once, so the four `__main__.py` only build objects.
+"""
+
+import argparse
+import asyncio
+import signal
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import grpc
+import structlog
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1._async import HealthServicer
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import CollectorRegistry
+
+from reprise import config, rpc, tracing
+from reprise import log as logs
+from reprise.grpc_web import Bridge, MethodTable, method_table
+from reprise.http_message import Handler, Request, Response, Route, json_response, text_response
+from reprise.http_server import HttpServer, Limits
+from reprise.metrics import LoopLag, process_collectors, render
+
+log = structlog.get_logger()
+READY_POLL_S = 0.2
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServiceSettings:
+    """What every service is told. Addresses are "host:port"; port 0 takes a free one."""
+
+    grpc_address: str = "127.0.0.1:0"
+    http_address: str = "127.0.0.1:0"
+    log_format: str = "json"
+    log_level: str = "info"
+    otlp_endpoint: str = ""
+    drain_deadline_s: float = 30.0
+
+
+@dataclass(kw_only=True)
+class App:
+    """A service, built but not yet listening."""
+
+    name: str
+    settings: ServiceSettings
+    # (add_XServicer_to_server, servicer) pairs.
+    servicers: Sequence[tuple[Callable[[Any, Any], None], object]]
+    registry: CollectorRegistry
+    routes: Sequence[Route] = ()
+    # "" when ready, else what is missing.
+    ready: Callable[[], str] = lambda: ""
+    # Each runs from start to stop; an exception in one stops the service.
+    background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
+    # Awaited on SIGTERM before the ports close; returns when nothing is left to serve.
+    drain: Callable[[], Awaitable[None]] | None = None
+    # Told the bound ports before readiness: (grpc_port, http_port).
+    on_listening: Callable[[int, int], None] | None = None
+    limits: Limits = field(default_factory=Limits)
+    loop_lag: LoopLag | None = None
+
+
+S = TypeVar("S", bound=ServiceSettings)
+
+
+def main(name: str, settings_class: type[S], build: Callable[[S], AbstractAsyncContextManager[App]]) -> None:
+    """The body of a service's `__main__.py`: reads settings, builds the App, runs it until SIGTERM or SIGINT."""
+    parser = argparse.ArgumentParser(prog=name, description=f"Reprise {name}. Settings: docs/configuration.md.")
+    parser.add_argument("--config", type=Path, help="TOML file; REPRISE_<SERVICE>_<FIELD> in the environment wins over it")
+    arguments = parser.parse_args()
+    try:
+        settings = config.load(settings_class, name, arguments.config)
+        logs.start(name, settings.log_format, settings.log_level)
+        tracing.start(name, settings.otlp_endpoint)
+        asyncio.run(_build_and_run(build, settings))
+    except config.ConfigError as error:
+        sys.exit(f"{name}: {error}")
+
+
+async def _build_and_run(build: Callable[[S], AbstractAsyncContextManager[App]], settings: S) -> None:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with build(settings) as app:
+        await run(app, stop)
+
+
+async def run(app: App, stop: asyncio.Event) -> None:
+    """Serves `app` until `stop` is set, then drains and closes. Raises what a background task raised."""
+    async with listening(app) as service, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(work(), name=f"{app.name}.{index}") for index, work in enumerate(app.background)]
+        tasks.append(group.create_task(service.watch_ready(), name=f"{app.name}.ready"))
+        await stop.wait()
+        log.info("stopping")
+        await service.drain()
+        for task in tasks:
+            task.cancel()
+
+
+class Listening:
+    """The ports of a running service."""
+
+    def __init__(self, app: App) -> None:
+        self._app = app
+        self._tables = method_table(app.servicers)
+        self._rpc_metrics = rpc.RpcMetrics(app.name, app.registry)
+        self._health = HealthServicer()
+        self._draining = False
+        self.http = HttpServer(self._handler(), limits=app.limits, name=app.name, registry=app.registry)
+        self.grpc = rpc.server(self._rpc_metrics)
+        self.grpc_port = 0
+        self.http_port = 0
+
+    async def start(self) -> None:
+        for add, servicer in (*self._app.servicers, (health_pb2_grpc.add_HealthServicer_to_server, self._health)):
+            add(servicer, self.grpc)
+        names = (*self._tables, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(names, self.grpc)
+        self.grpc_port = _bind(self.grpc, self._app.settings.grpc_address)
+        host, _, port = self._app.settings.http_address.rpartition(":")
+        try:
+            self.http_port = self.http.start(host, int(port))
+        except (OSError, ValueError) as error:
+            raise config.ConfigError(f"cannot listen on http_address {self._app.settings.http_address!r}: {error}") from None
+        await self.grpc.start()
+        if self._app.on_listening:
+            self._app.on_listening(self.grpc_port, self.http_port)
+        log.info("listening", grpc_port=self.grpc_port, http_port=self.http_port)
+
+    async def watch_ready(self) -> None:
+        """Keeps the gRPC health status equal to `ready`."""
+        last: bool | None = None
+        while True:
+            missing = self.not_ready()
+            if (missing == "") != last:
+                last = missing == ""
+                log.info("ready" if last else "not_ready", missing=missing)
+                await self._set_health(last)
+            await asyncio.sleep(READY_POLL_S)
+
+    def not_ready(self) -> str:
+        """What is missing for this service to take work; empty when nothing is."""
+        return "draining" if self._draining else self._app.ready()
+
+    async def drain(self) -> None:
+        """Lame duck: health says no, running work goes on until done or the deadline."""
+        self._draining = True
+        await self._set_health(False)
+        if self._app.drain is None:
+            return
+        try:
+            async with asyncio.timeout(self._app.settings.drain_deadline_s):
+                await self._app.drain()
+        except TimeoutError:
+            log.warning("drain_deadline", deadline_s=self._app.settings.drain_deadline_s)
+
+    async def stop(self) -> None:
+        await self.http.stop(grace_s=1.0)
+        await self.grpc.stop(1.0)
+
+    async def _set_health(self, serving: bool) -> None:
+        status = health_pb2.HealthCheckResponse.SERVING if serving else health_pb2.HealthCheckResponse.NOT_SERVING
+        for name in ("", *self._tables):
+            await self._health.set(name, status)
+
+    def _handler(self) -> Handler:
+        health_table = method_table([(health_pb2_grpc.add_HealthServicer_to_server, self._health)])
+        bridge = Bridge({**self._tables, **health_table}, self._rpc_metrics)
+        routes = (
+            Route("/healthz", lambda _request: text_response(200, "ok")),
+            Route("/readyz", self._readyz),
+            Route("/metrics", lambda _request: render(self._app.registry)),
+            *self._app.routes,
+        )
+        return Dispatcher(bridge, routes)
+
+    def _readyz(self, _request: Request) -> Response:
+        missing = self.not_ready()
+        return text_response(503, missing) if missing else text_response(200, "ready")
+
+
+class Dispatcher:
+    """Sends a request to the gRPC-web bridge or to the first route that fits."""
+
+    def __init__(self, bridge: Bridge, routes: Sequence[Route]) -> None:
+        self._bridge = bridge
+        self._exact = {route.prefix: route for route in routes if not route.prefix.endswith("/") or route.prefix == "/"}
+        self._prefixed = [route for route in routes if route.prefix.endswith("/") and route.prefix != "/"]
+
+    def __call__(self, request: Request) -> Response | Awaitable[Response]:
+        for candidate in self._prefixed:
+            if request.path.startswith(candidate.prefix):
+                route: Route | None = candidate
+                break
+        else:
+            if self._bridge.takes(request):
+                return self._bridge.handle(request)
+            route = self._exact.get(request.path)
+        if route is None:
+            return text_response(404, f"no such page: {request.path[:200]}")
+        if request.method not in route.methods:
+            return text_response(405, f"{request.method} is not for this page", (("allow", ", ".join(route.methods)),))
+        return route.handler(request)
+
+
+@asynccontextmanager
+async def listening(app: App) -> AsyncIterator[Listening]:
+    """The app's ports, open inside the context."""
+    service = Listening(app)
+    for collector in process_collectors(app.name, app.loop_lag):
+        app.registry.register(collector)
+    try:
+        await service.start()
+        yield service
+    finally:
+        await service.stop()
+
+
+def _bind(server: grpc.aio.Server, address: str) -> int:
+    try:
+        port = server.add_insecure_port(address)
+    except RuntimeError:
+        port = 0
+    if port == 0:
+        raise config.ConfigError(f"cannot listen on grpc_address {address!r}: in use, or not an address of this machine")
+    return port
+
+
+__all__ = ["App", "Listening", "MethodTable", "ServiceSettings", "json_response", "listening", "main", "run"]
