@@ -30,6 +30,9 @@ _ALG, _KID, _HS256 = 1, 4, 5
 _MAC0_TAG, _CWT_TAG = 17, 61
 
 LISTEN_TTL_S = 600
+# The owner of the operators' key, and the scope that only this key signs.
+OPERATOR = "operator"
+_SIGNED_FOR_AUDIENCE = ("listen", "relay")
 GRANT_BYTES_MAX = 1024
 CLOCK_LEEWAY_S = 60
 
@@ -84,9 +87,11 @@ def verify(grant: str, key_of: Callable[[str], bytes | None], now_unix_s: float,
     """The claims of a grant that is ours, unexpired, for `audience` and `scope`.
 
     `key_of` answers the key for a kid, or None. Raises Unauthenticated (missing, malformed, wrong signature, expired,
-    another audience) or Forbidden (another scope).
+    another audience, signed by another than its scope demands) or Forbidden (another scope).
     """
-    claims = _open(grant, key_of)
+    kid, claims = _open(grant, key_of)
+    if kid != _signer(claims):
+        raise Unauthenticated(f"a grant with scope {claims.scope[:20]!r} must not be signed by {kid[:64]!r}")
     if claims.audience != audience:
         raise Unauthenticated(f"this grant is for {claims.audience!r}, not for {audience!r}")
     if claims.expires_unix_s + CLOCK_LEEWAY_S <= now_unix_s:
@@ -108,7 +113,14 @@ def _mac(key: bytes, protected: bytes, payload: bytes) -> bytes:
     return hmac.digest(key, cbor2.dumps(["MAC0", protected, b"", payload]), hashlib.sha256)
 
 
-def _open(grant: str, key_of: Callable[[str], bytes | None]) -> Claims:
+def _signer(claims: Claims) -> str:
+    """Whose key must have signed: a service that can derive every key would else let each holder of one speak for all."""
+    if claims.scope == OPERATOR:
+        return OPERATOR
+    return claims.audience if claims.scope in _SIGNED_FOR_AUDIENCE else claims.subject
+
+
+def _open(grant: str, key_of: Callable[[str], bytes | None]) -> tuple[str, Claims]:
     if not grant:
         raise Unauthenticated("a grant is missing: ask the balancer for a route")
     if len(grant) > GRANT_BYTES_MAX:
@@ -125,7 +137,7 @@ def _open(grant: str, key_of: Callable[[str], bytes | None]) -> Claims:
         key = key_of(kid)
         if key is None or algorithm != _HS256 or not hmac.compare_digest(tag, _mac(key, protected, payload)):
             raise Unauthenticated("this grant's signature is not valid here")
-        return _claims(cbor2.loads(payload))
+        return kid, _claims(cbor2.loads(payload))
     except (ValueError, KeyError, TypeError, AttributeError, LookupError, OverflowError, binascii.Error, cbor2.CBORError):
         raise Unauthenticated("this is not a grant: it is malformed") from None
 
