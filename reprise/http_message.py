@@ -11,7 +11,6 @@ from enum import Enum
 from typing import Final, Protocol
 
 
-
 class Wait(Enum):
     """A body has nothing to send yet."""
 
@@ -61,10 +60,13 @@ class Request:
 
 @dataclass(slots=True)
 class Response:
-    """Status, headers without Content-Length and Transfer-Encoding (the server sets them), and the body."""
+    """Status, headers without Content-Length and Transfer-Encoding (the server sets them), and the body.
+
+    Headers are pairs, or for hot paths the ready-made bytes of `reprise.http_head.header_block`.
+    """
 
     status: int
-    headers: tuple[tuple[str, str], ...] = ()
+    headers: tuple[tuple[str, str], ...] | bytes = ()
     body: "bytes | Body" = b""
     # Ends the connection after this response.
     close: bool = False
@@ -84,7 +86,9 @@ class Route:
     methods: tuple[str, ...] = ("GET", "HEAD")
 
 
-def text_response(status: int, message: str, headers: tuple[tuple[str, str], ...] = (), *, close: bool = False) -> Response:
+def text_response(
+    status: int, message: str, headers: tuple[tuple[str, str], ...] = (), *, close: bool = False
+) -> Response:
     """A short plain-text answer, for errors above all."""
     body = message.encode() + b"\n"
     return Response(status, (("content-type", "text/plain; charset=utf-8"), *headers), body, close)

@@ -71,7 +71,9 @@ S = TypeVar("S", bound=ServiceSettings)
 def main(name: str, settings_class: type[S], build: Callable[[S], AbstractAsyncContextManager[App]]) -> None:
     """The body of a service's `__main__.py`: reads settings, builds the App, runs it until SIGTERM or SIGINT."""
     parser = argparse.ArgumentParser(prog=name, description=f"Reprise {name}. Settings: docs/configuration.md.")
-    parser.add_argument("--config", type=Path, help="TOML file; REPRISE_<SERVICE>_<FIELD> in the environment wins over it")
+    parser.add_argument(
+        "--config", type=Path, help="TOML file; REPRISE_<SERVICE>_<FIELD> in the environment wins over it"
+    )
     arguments = parser.parse_args()
     try:
         settings = config.load(settings_class, name, arguments.config)
@@ -127,7 +129,9 @@ class Listening:
         try:
             self.http_port = self.http.start(host, int(port))
         except (OSError, ValueError) as error:
-            raise config.ConfigError(f"cannot listen on http_address {self._app.settings.http_address!r}: {error}") from None
+            raise config.ConfigError(
+                f"cannot listen on http_address {self._app.settings.http_address!r}: {error}"
+            ) from None
         await self.grpc.start()
         if self._app.on_listening:
             self._app.on_listening(self.grpc_port, self.http_port)
@@ -194,19 +198,17 @@ class Dispatcher:
         self._prefixed = [route for route in routes if route.prefix.endswith("/") and route.prefix != "/"]
 
     def __call__(self, request: Request) -> Response | Awaitable[Response]:
-        for candidate in self._prefixed:
-            if request.path.startswith(candidate.prefix):
-                route: Route | None = candidate
-                break
-        else:
-            if self._bridge.takes(request):
-                return self._bridge.handle(request)
-            route = self._exact.get(request.path)
+        route = self._exact.get(request.path) or self._by_prefix(request.path)
+        if route is not None and request.method in route.methods:
+            return route.handler(request)
+        if self._bridge.takes(request):
+            return self._bridge.handle(request)
         if route is None:
             return text_response(404, f"no such page: {request.path[:200]}")
-        if request.method not in route.methods:
-            return text_response(405, f"{request.method} is not for this page", (("allow", ", ".join(route.methods)),))
-        return route.handler(request)
+        return text_response(405, f"{request.method} is not for this page", (("allow", ", ".join(route.methods)),))
+
+    def _by_prefix(self, path: str) -> Route | None:
+        return next((route for route in self._prefixed if path.startswith(route.prefix)), None)
 
 
 @asynccontextmanager
@@ -228,7 +230,9 @@ def _bind(server: grpc.aio.Server, address: str) -> int:
     except RuntimeError:
         port = 0
     if port == 0:
-        raise config.ConfigError(f"cannot listen on grpc_address {address!r}: in use, or not an address of this machine")
+        raise config.ConfigError(
+            f"cannot listen on grpc_address {address!r}: in use, or not an address of this machine"
+        )
     return port
 
 

@@ -1,0 +1,131 @@
+"""Bytes in, requests out: the receiving half of a connection, on httptools. No sockets, no clock.
+
+What is no request, or too much of one, comes out as a Response to answer with; nothing after it can be read.
+"""
+
+from urllib.parse import unquote
+
+import httptools
+
+from reprise.http_message import Request, Response, text_response
+
+# A parsed request with its keep-alive, or the refusal of what could not be parsed.
+Parsed = tuple[Request, bool] | Response
+
+
+class _Refused(Exception):
+    """Raised in a parser callback: the request is answered with `response` and the connection ends."""
+
+    def __init__(self, response: Response) -> None:
+        self.response = response
+
+
+class RequestParser:
+    """Feeds bytes to llhttp and bounds what a request may hold: `head_bytes_max` and `body_bytes_max`."""
+
+    __slots__ = (
+        "_body",
+        "_body_bytes",
+        "_body_bytes_max",
+        "_done",
+        "_head_bytes_max",
+        "_headers",
+        "_llhttp",
+        "_peer",
+        "_url",
+        "expects_continue",
+        "received_bytes",
+    )
+
+    def __init__(self, peer: str, head_bytes_max: int, body_bytes_max: int) -> None:
+        self._peer = peer
+        self._head_bytes_max = head_bytes_max
+        self._body_bytes_max = body_bytes_max
+        self._llhttp = httptools.HttpRequestParser(self)
+        self._done: list[Parsed] = []
+        # Of the request that is not complete yet; 0 between requests.
+        self.received_bytes = 0
+        self.expects_continue = False
+        self.on_message_begin()
+
+    def feed(self, data: bytes) -> list[Parsed]:
+        """The requests that `data` completes. After a Response in the list, or a keep-alive of False, feed no more."""
+        self._done = []
+        self.received_bytes += len(data)
+        try:
+            self._llhttp.feed_data(data)
+            if self.received_bytes > self._head_bytes_max + self._body_bytes_max:
+                raise _Refused(text_response(431, f"the request head is over {self._head_bytes_max} bytes"))
+        except httptools.HttpParserUpgrade:
+            # We speak HTTP/1.1 only: the request is answered as such, and nothing after it can be trusted to be HTTP.
+            if self._done and isinstance(self._done[-1], tuple):
+                self._done[-1] = (self._done[-1][0], False)
+        except (httptools.HttpParserError, _Refused) as error:
+            cause = error if isinstance(error, _Refused) else error.__context__
+            known = isinstance(cause, _Refused)
+            self._done.append(cause.response if known else text_response(400, "this is not an HTTP/1.1 request"))  # type: ignore[union-attr]
+        return self._done
+
+    # Callbacks of httptools; what they raise comes out of `feed_data` as the context of its own error.
+
+    def on_message_begin(self) -> None:
+        self._url = b""
+        self._headers: dict[str, str] = {}
+        self._body: list[bytes] = []
+        self._body_bytes = 0
+
+    def on_url(self, url: bytes) -> None:
+        self._url += url
+        if len(self._url) > self._head_bytes_max:
+            raise _Refused(text_response(414, f"the URL is over {self._head_bytes_max} bytes"))
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        if self.received_bytes > self._head_bytes_max and not self._body:
+            self._check_head_size(len(name) + len(value))
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        known = self._headers.get(key)
+        self._headers[key] = text if known is None else f"{known}, {text}"
+
+    def _check_head_size(self, more: int) -> None:
+        size = len(self._url) + more + sum(len(k) + len(v) + 4 for k, v in self._headers.items())
+        if size > self._head_bytes_max:
+            raise _Refused(text_response(431, f"the request head is over {self._head_bytes_max} bytes"))
+
+    def on_headers_complete(self) -> None:
+        announced = self._headers.get("content-length", "0")
+        if announced.isdigit() and int(announced) > self._body_bytes_max:
+            raise _Refused(text_response(413, f"a body may have {self._body_bytes_max} bytes, not {announced}"))
+        self.expects_continue = self._headers.get("expect", "").lower() == "100-continue"
+
+    def on_body(self, data: bytes) -> None:
+        self._body.append(data)
+        self._body_bytes += len(data)
+        if self._body_bytes > self._body_bytes_max:
+            raise _Refused(text_response(413, f"a body may have {self._body_bytes_max} bytes"))
+
+    def on_message_complete(self) -> None:
+        raw, _, query = self._url.partition(b"?")
+        if not raw.startswith(b"/") and raw != b"*":
+            raw, query = _from_absolute(self._url)
+        path = raw.decode("latin-1")
+        request = Request(
+            self._llhttp.get_method().decode("latin-1"),
+            unquote(path) if "%" in path else path,
+            query.decode("latin-1"),
+            self._headers,
+            b"".join(self._body),
+            self._peer,
+        )
+        keep_alive = self._llhttp.should_keep_alive() and self._llhttp.get_http_version() == "1.1"
+        self._done.append((request, keep_alive))
+        self.received_bytes = 0
+        self.expects_continue = False
+
+
+def _from_absolute(url: bytes) -> tuple[bytes, bytes]:
+    """Path and query of an absolute-form target (RFC 9112, 3.2.2)."""
+    try:
+        parsed = httptools.parse_url(url)
+    except httptools.HttpParserInvalidURLError:
+        raise _Refused(text_response(400, "the request target is not a URL")) from None
+    return parsed.path or b"/", parsed.query or b""
