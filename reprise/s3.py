@@ -32,7 +32,7 @@ def client(bucket: Bucket, *, connections_max: int = 64, attempts_max: int = 3) 
         connect_timeout=2,
         read_timeout=10,
         max_pool_connections=connections_max,
-        retries={"max_attempts": attempts_max, "mode": "standard"},
+        retries={"total_max_attempts": attempts_max, "mode": "standard"},
         request_checksum_calculation="when_required",
         response_checksum_validation="when_required",
         s3={"addressing_style": "path"},
