@@ -1,0 +1,34 @@
+"""OriginService: checks the edge's token, asks the library, builds the answer."""
+
+import time
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from origin.library import Library
+from origin.streams import Streams
+from reprise import grants, rpc
+from reprise.origin.v1 import origin_service_pb2 as pb
+from reprise.origin.v1 import origin_service_pb2_grpc as pb_grpc
+
+
+class OriginServicer(pb_grpc.OriginServiceServicer):
+    """Answers edges; `key_of` gives the key that signs an edge's tokens."""
+
+    def __init__(self, library: Library, streams: Streams, key_of: Callable[[str], bytes | None]) -> None:
+        self._library = library
+        self._streams = streams
+        self._key_of = key_of
+
+    async def GetManifest(self, request: pb.GetManifestRequest, context: Any) -> pb.GetManifestResponse:
+        self._check(context)
+        manifest = await self._library.manifest(request.rendition_id)
+        return pb.GetManifestResponse(manifest=manifest.signed)
+
+    async def ReadChunks(self, request: pb.ReadChunksRequest, context: Any) -> AsyncIterator[pb.ReadChunksResponse]:
+        self._check(context)
+        chunks = self._library.chunks(request.rendition_id, request.first_chunk, request.chunk_count)
+        async for chunk in self._streams.watched(chunks):
+            yield pb.ReadChunksResponse(chunk=chunk)
+
+    def _check(self, context: Any) -> None:
+        grants.verify(rpc.bearer(context), self._key_of, time.time(), audience="origin", scope="origin")
