@@ -1,0 +1,29 @@
+"""Where a chunk is, in words that both tiers share. Pure."""
+
+import enum
+from typing import NamedTuple
+
+
+class Tier(enum.Enum):
+    """Where a chunk is."""
+
+    RAM = "ram"
+    DISK = "disk"
+    # On disk as far as the index knows, but not verified by this process, or not at hand without waiting for the disk.
+    COLD = "cold"
+
+
+class Location(NamedTuple):
+    """Verified bytes, ready for sendfile, mmap or pread. Good until the caller's next `await`: then ask again."""
+
+    fd: int
+    offset: int
+    length: int
+    tier: Tier
+
+
+def run_length(present: int, first: int, chunks_max: int) -> int:
+    """How many chunks in a row, from `first` and up to `chunks_max`, have their bit set in `present`."""
+    shifted = present >> first & (1 << chunks_max) - 1
+    # Adding one carries through the row of ones and stops at the first zero.
+    return (shifted ^ (shifted + 1)).bit_length() - 1

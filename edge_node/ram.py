@@ -1,0 +1,116 @@
+"""The RAM tier: each part of a rendition is a memfd, so that RAM and disk are served by the same system calls.
+
+Holds only verified chunks. Never blocks. Invariants: bytes charged, page rounding and manifests included, never exceed the
+budget; a chunk's bytes are written once and never change. A part goes by closing its descriptor: nothing is truncated or
+punched, so pages that sendfile has queued on a socket keep their content (docs/decisions/part-files.md).
+"""
+
+import os
+
+from edge_node.eviction import Key, Refused, S3Fifo
+from edge_node.location import Location, Tier, run_length
+from edge_node.store_metrics import StoreMetrics
+from reprise.chunks import CHUNK_BYTES
+from reprise.errors import QuotaExceeded
+from reprise.manifests import Manifest
+
+PAGE_BYTES = 4096
+RETRY_AFTER_S = 1.0
+# What a manifest adds to the process, measured: per chunk a digest object, its slot and its place in the signed bytes.
+MANIFEST_BYTES = 3072
+MANIFEST_CHUNK_BYTES = 144
+
+
+class RamPart:
+    """The chunks of one part; `present` has a bit per chunk index of the rendition."""
+
+    __slots__ = ("_users", "fd", "manifest", "present")
+
+    def __init__(self, key: Key, manifest: Manifest) -> None:
+        self.fd = os.memfd_create(f"reprise-{key.rendition_id[:12]}-{key.part.value}", os.MFD_CLOEXEC)
+        # Sparse: a chunk lies at the same offset as in the rendition, and only written pages cost memory.
+        os.ftruncate(self.fd, manifest.size_bytes)
+        self.manifest = manifest
+        self.present = 0
+        self._users = 1
+
+    def hold(self) -> None:
+        """Keeps the descriptor open for a thread that reads it, also when the part is evicted meanwhile."""
+        self._users += 1
+
+    def let_go(self) -> None:
+        """Ends a `hold`, or the tier's own; the last one frees the memory."""
+        self._users -= 1
+        if not self._users:
+            os.close(self.fd)
+
+
+class RamTier:
+    """Parts in memory under one budget."""
+
+    def __init__(self, bytes_max: int, keys_max: int, metrics: StoreMetrics) -> None:
+        self.policy = S3Fifo(bytes_max, keys_max)
+        self._metrics = metrics
+        self._parts: dict[Key, RamPart] = {}
+
+    def part(self, key: Key) -> RamPart | None:
+        """The part that `key` names, if any of its chunks are here."""
+        return self._parts.get(key)
+
+    def has(self, key: Key, chunk: int) -> bool:
+        part = self._parts.get(key)
+        return part is not None and bool(part.present >> chunk & 1)
+
+    def location(self, key: Key, chunk: int, chunks_max: int) -> Location | None:
+        """`chunk` and what follows it without a gap in the same part."""
+        part = self._parts.get(key)
+        if part is None or not part.present >> chunk & 1:
+            return None
+        start = chunk * CHUNK_BYTES
+        end = min(start + CHUNK_BYTES * run_length(part.present, chunk, chunks_max), part.manifest.size_bytes)
+        return Location(part.fd, start, end - start, Tier.RAM)
+
+    def write(self, key: Key, chunk: int, data: bytes, manifest: Manifest) -> None:
+        """Keeps a verified chunk. QuotaExceeded when all that could make room is pinned."""
+        part = self._parts.get(key)
+        if part is not None and part.present >> chunk & 1:
+            return
+        added_bytes = _pages(len(data)) + (0 if part else _pages(_manifest_bytes(manifest)))
+        outcome = self.policy.grow(key, added_bytes)
+        if isinstance(outcome, Refused):
+            raise self._refusal(f"{outcome.missing_bytes} bytes of RAM are missing and all the rest is in use")
+        for victim in outcome.victims:
+            self._metrics.evictions["ram", victim.part.value] += 1
+            self._parts.pop(victim).let_go()
+        try:
+            if part is None:
+                part = self._parts[key] = RamPart(key, manifest)
+            os.pwrite(part.fd, data, chunk * CHUNK_BYTES)
+        except OSError as error:
+            # The machine has less memory or descriptors than the budget promised: the same answer as a full budget.
+            self.drop(key)
+            raise self._refusal(f"the system gives no more memory: {error.strerror}") from None
+        part.present |= 1 << chunk
+
+    def drop(self, key: Key) -> None:
+        """Forgets `key`, pinned or not."""
+        self.policy.remove(key)
+        part = self._parts.pop(key, None)
+        if part is not None:
+            part.let_go()
+
+    def close(self) -> None:
+        for key in list(self._parts):
+            self.drop(key)
+
+    def _refusal(self, why: str) -> QuotaExceeded:
+        self._metrics.refused_writes += 1
+        return QuotaExceeded(f"the edge's RAM is full: {why}", retry_after_s=RETRY_AFTER_S)
+
+
+def _pages(length: int) -> int:
+    return -(-length // PAGE_BYTES) * PAGE_BYTES
+
+
+def _manifest_bytes(manifest: Manifest) -> int:
+    return MANIFEST_BYTES + MANIFEST_CHUNK_BYTES * len(manifest.digests)
