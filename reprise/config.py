@@ -5,6 +5,7 @@ Secrets are paths of files, never values.
 """
 
 import dataclasses
+import math
 import os
 import tomllib
 import types
@@ -63,19 +64,13 @@ def _table(path: Path | None) -> dict[str, object]:
 
 
 def _convert(value: object, hint: object, where: str) -> object:
+    if typing.get_origin(hint) in (typing.Union, types.UnionType):
+        inner = next(a for a in typing.get_args(hint) if a is not type(None))
+        return None if value == "" else _convert(value, inner, where)
     try:
         return _CONVERT[hint](value)
-    except KeyError:
-        origin = typing.get_origin(hint)
-        if origin is tuple:
-            parts = value.split(",") if isinstance(value, str) else value
-            return tuple(str(p).strip() for p in parts if str(p).strip())  # type: ignore[attr-defined]
-        if origin in (typing.Union, types.UnionType):
-            inner = next(a for a in typing.get_args(hint) if a is not type(None))
-            return None if value == "" else _convert(value, inner, where)
-        raise
-    except (TypeError, ValueError):
-        name = getattr(hint, "__name__", str(hint))
+    except (TypeError, ValueError, OverflowError):
+        name = getattr(hint, "__name__", str(hint)) if typing.get_origin(hint) is None else "a list of texts"
         raise ConfigError(f"{where} must be {name}, not {value!r}") from None
 
 
@@ -94,10 +89,31 @@ def _str(value: object) -> str:
     return value
 
 
+def _number(kind: type[int] | type[float]) -> typing.Callable[[object], object]:
+    def convert(value: object) -> object:
+        # int() would cut a fraction off, and a bool is an int.
+        if isinstance(value, bool) or not isinstance(value, (str, int, kind)):
+            raise TypeError(value)
+        number = kind(value)
+        if isinstance(number, float) and not math.isfinite(number):
+            raise ValueError(value)
+        return number
+
+    return convert
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    parts = value.split(",") if isinstance(value, str) else value
+    if not isinstance(parts, list):
+        raise TypeError(value)
+    return tuple(text for part in parts if (text := _str(part).strip()))
+
+
 _CONVERT: dict[object, typing.Callable[[typing.Any], object]] = {
     str: _str,
-    int: int,
-    float: float,
+    int: _number(int),
+    float: _number(float),
     bool: _bool,
+    tuple[str, ...]: _texts,
     Path: lambda value: Path(_str(value)).expanduser(),
 }
