@@ -1,0 +1,123 @@
+"""Builds an edge from its settings and runs it: `python -m edge_node`."""
+
+import asyncio
+import os
+import secrets
+import signal
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from prometheus_client import CollectorRegistry
+
+from edge_node.access import Gate
+from edge_node.commands import Commands
+from edge_node.http_door import PREFIX, HttpDoor
+from edge_node.load import LoadReports, SeenGrants, TransmitRate, interface_counter
+from edge_node.node import Node, NodeConfig
+from edge_node.reporting import BalancerLine
+from edge_node.servicer import EdgeServicer, add_edge_service
+from edge_node.settings import Settings
+from edge_node.store import Store
+from edge_node.tokens import TokenMinter
+from edge_node.upstream import Upstream
+from edge_node.web_door import PATH, WebDoor
+from reprise import manifests
+from reprise.balancer.v1.balancer_service_pb2 import Hello
+from reprise.config import ConfigError, read_secret
+from reprise.http_message import Route
+from reprise.ids import check_id
+from reprise.metrics import LoopLag
+from reprise.service import App, main
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncIterator[App]:
+    """The edge, built; its fills end when the context does."""
+    edge_id = check_id(settings.edge_id, "edge_id")
+    registry = CollectorRegistry()
+    key = bytes.fromhex(read_secret(settings.edge_key_path, "edge_key_path").decode())
+    keys = manifests.parse_public_keys(read_secret(settings.manifest_keys_path, "manifest_keys_path"))
+    if not keys:
+        raise ConfigError(f"manifest_keys_path: {settings.manifest_keys_path} holds no key")
+    store = Store.open(settings.cache_dir, settings.ram_bytes_max, settings.disk_bytes_max, keys, registry)
+    tokens = TokenMinter(edge_id, key)
+    upstream = Upstream(tokens, item_s_max=settings.source_item_s_max)
+    gate = Gate(edge_id, key, registry)
+    lag = LoopLag("edge")
+    hello = Hello(
+        edge_id=edge_id,
+        region=check_id(settings.region, "region"),
+        boot_id=secrets.token_urlsafe(12),
+        nic_capacity_bps=settings.nic_capacity_bps,
+        stream_limit=settings.stream_limit,
+    )
+    async with asyncio.TaskGroup() as group:
+        config = NodeConfig(edge_id, settings.origins, settings.stream_limit)
+        node = Node(config, store, upstream, keys, group, registry)
+        lines = _lines(settings, node, gate, hello, tokens, lag)
+        await store.start()
+        try:
+            yield _app(settings, node, gate, lines, hello, lag, registry)
+        finally:
+            node.stop()
+    await upstream.close()
+    await store.close()
+
+
+def _lines(
+    settings: Settings, node: Node, gate: Gate, hello: Hello, tokens: TokenMinter, lag: LoopLag
+) -> list[BalancerLine]:
+    seen = SeenGrants(gate)
+    commands = Commands(node, lambda _deadline_s: os.kill(os.getpid(), signal.SIGTERM))
+    if settings.nic_interface:
+        counter = interface_counter(settings.nic_interface)
+    else:
+        counter = lambda: sum(node.metrics.sent_bytes.values())  # noqa: E731
+    return [
+        BalancerLine(
+            address, lambda: hello, node, tokens, LoadReports(node, TransmitRate(counter), lag), seen, commands
+        )
+        for address in settings.balancers
+    ]
+
+
+def _app(
+    settings: Settings,
+    node: Node,
+    gate: Gate,
+    lines: list[BalancerLine],
+    hello: Hello,
+    lag: LoopLag,
+    registry: CollectorRegistry,
+) -> App:
+    http, web = HttpDoor(node, gate), WebDoor(node, gate)
+
+    def on_listening(grpc_port: int, http_port: int) -> None:
+        grpc_host, http_host = settings.grpc_address.rpartition(":")[0], settings.http_address.rpartition(":")[0]
+        hello.grpc_address = settings.advertise_grpc or f"{grpc_host}:{grpc_port}"
+        hello.http_url = settings.advertise_http or f"http://{http_host}:{http_port}"
+
+    def ready() -> str:
+        if settings.balancers and not any(line.connected for line in lines):
+            return "no balancer has answered yet"
+        return ""
+
+    return App(
+        name="edge",
+        settings=settings,
+        servicers=[(add_edge_service, EdgeServicer(node, gate))],
+        routes=[
+            Route(PREFIX, http, ("GET", "HEAD", "OPTIONS")),
+            Route(PATH, web, ("POST",), takes=web.takes),
+        ],
+        registry=registry,
+        ready=ready,
+        background=[lag.run, *(line.run for line in lines)],
+        drain=node.drain,
+        on_listening=on_listening,
+        loop_lag=lag,
+    )
+
+
+if __name__ == "__main__":
+    main("edge_node", Settings, build)

@@ -1,0 +1,75 @@
+"""Checks grants at the door. A verified grant is remembered until it expires, so a song's many ranges cost one verification."""
+
+import time
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from cachetools import LRUCache
+from prometheus_client import CollectorRegistry, Gauge
+
+from reprise import grants
+from reprise.errors import Forbidden, QuotaExceeded
+from reprise.grants import Claims
+
+VERIFIED_MAX = 50_000
+# Players open a second connection to seek or to probe; more than a few at once is not one listener.
+STREAMS_PER_GRANT_MAX = 8
+SEEN_MAX = 10_000
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """A stream that counts against its grant until `release` is called."""
+
+    claims: Claims
+    release: Callable[[], None]
+
+
+class Gate:
+    """Grants of one edge. Verifies with the edge's own key, so it can accept only what was minted for this edge."""
+
+    def __init__(self, edge_id: str, key: bytes, registry: CollectorRegistry) -> None:
+        self._edge_id = edge_id
+        self._key = key
+        self._verified: LRUCache[tuple[str, str], Claims] = LRUCache(VERIFIED_MAX)
+        self._streams: Counter[str] = Counter()
+        self._seen: list[str] = []
+        size = Gauge("reprise_edge_verified_grants", "Grants remembered as verified", registry=registry)
+        size.set_function(lambda: len(self._verified))
+
+    def listen(self, grant: str, song_id: str, rendition_id: str) -> Admitted:
+        """Admits a listener. Raises Unauthenticated, Forbidden (another song), QuotaExceeded (too many at once)."""
+        claims = self._check(grant, "listen")
+        if not grants.allows(claims, song_id, rendition_id):
+            raise Forbidden(f"this grant is for song {claims.song_id}, not for {song_id[:64]}/{rendition_id[:64]}")
+        if self._streams[claims.grant_id] >= STREAMS_PER_GRANT_MAX:
+            raise QuotaExceeded(f"a grant allows {STREAMS_PER_GRANT_MAX} streams at once", retry_after_s=1)
+        self._streams[claims.grant_id] += 1
+        return Admitted(claims, lambda: self._release(claims.grant_id))
+
+    def relay(self, grant: str) -> Claims:
+        """Admits another edge. Raises Unauthenticated, Forbidden."""
+        return self._check(grant, "relay")
+
+    def take_seen(self) -> list[str]:
+        """Ids of listen grants that came for the first time since the last call."""
+        seen, self._seen = self._seen, []
+        return seen
+
+    def _check(self, grant: str, scope: str) -> Claims:
+        now = time.time()
+        claims = self._verified.get((grant, scope))
+        if claims is not None and claims.expires_unix_s + grants.CLOCK_LEEWAY_S > now:
+            return claims
+        key_of = {self._edge_id: self._key}.get
+        claims = grants.verify(grant, key_of, now, audience=self._edge_id, scope=scope)
+        self._verified[grant, scope] = claims
+        if scope == "listen" and len(self._seen) < SEEN_MAX:
+            self._seen.append(claims.grant_id)
+        return claims
+
+    def _release(self, grant_id: str) -> None:
+        self._streams[grant_id] -= 1
+        if self._streams[grant_id] <= 0:
+            del self._streams[grant_id]

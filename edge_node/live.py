@@ -1,0 +1,259 @@
+"""A rendition in use: its readers, who waits for which chunk, and the fills that bring chunks.
+
+One Live exists per rendition while it has a reader or a fill. While a fill runs the store's entry is pinned: what it brings
+must not be evicted before anyone reads it. Otherwise a chunk may go at any time, and is then a miss like any other. All state
+changes are synchronous; the only tasks are fills and reads of what the disk holds from before a restart.
+
+Race to know: a chunk may arrive between a reader's `locate` (None) and its `want`. `want` looks again, so no wake-up is lost.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Protocol
+
+from edge_node.coalescing import Busy, Coalescer, Lead, Outcome, Ready
+from edge_node.eviction import part_of
+from edge_node.location import Location, Tier
+from edge_node.store import Entry
+from reprise.chunks import chunk_count
+from reprise.errors import DataCorrupt, NotFound, QuotaExceeded, RepriseError, Unavailable
+from reprise.manifests import Manifest
+
+if TYPE_CHECKING:
+    from edge_node.reader import Reader
+
+# Listeners that wait for the manifest wait for this chunk number.
+MANIFEST = -1
+
+
+class Owner(Protocol):
+    """What a Live asks of its node."""
+
+    def start_fill(self, live: "Live", fill_id: int, hops: int) -> str: ...
+    def start_task(self, work: Coroutine[Any, Any, None], name: str) -> None: ...
+    def enter(self, manifest: Manifest) -> Entry: ...
+    async def load(self, rendition_id: str) -> Entry | None: ...
+    def unused(self, live: "Live") -> None: ...
+
+
+class Live:
+    """See the module."""
+
+    def __init__(self, rendition_id: str, owner: Owner, entry: Entry | None) -> None:
+        self.rendition_id = rendition_id
+        self.entry = entry
+        self.readers: set[Reader] = set()
+        self.purged = False
+        self._owner = owner
+        # Insertion order is kept: whoever waits longest is woken first.
+        self._waiters: defaultdict[int, dict[Reader, None]] = defaultdict(dict)
+        self._verifying: set[int] = set()
+        self._pinned = False
+        # Whether the disk was asked for the manifest.
+        self._looked = entry is not None
+        self._looking = False
+        self._coalescer = Coalescer(self.count) if entry else Coalescer()
+
+    @property
+    def manifest(self) -> Manifest | None:
+        return self.entry.manifest if self.entry else None
+
+    @property
+    def count(self) -> int:
+        """Chunks of the rendition; the manifest must be known."""
+        assert self.entry is not None
+        return chunk_count(self.entry.manifest.size_bytes)
+
+    @property
+    def waiting(self) -> int:
+        """Readers that wait for a chunk."""
+        return sum(map(len, self._waiters.values()))
+
+    @property
+    def idle(self) -> bool:
+        """Nothing uses this any more."""
+        return not self.readers and self._coalescer.running == 0 and not self._verifying and not self._looking
+
+    # For readers
+
+    def locate(self, chunk: int, chunks_max: int = 1) -> Location | None:
+        """`chunk`, with what follows it in the same file, when it can be sent now."""
+        return self.entry.location(chunk, chunks_max) if self.entry else None
+
+    def tier(self, chunk: int) -> Tier | None:
+        """Where a chunk is, verified or not."""
+        return self.entry.has(chunk) if self.entry else None
+
+    def want(self, reader: "Reader", chunk: int, end: int | None = None) -> str:
+        """`reader` is woken when `chunk` can be sent or will not come. Returns how: as hit_disk, leader, peer or follower.
+
+        `chunk` may be MANIFEST: then the fill starts at the reader's first chunk. A fill started here stops at `end`.
+        """
+        if self._is_there(chunk):
+            reader.wake()
+            return "follower"
+        self._waiters[chunk][reader] = None
+        reader.wanted = chunk
+        if not self._looked:
+            self._look()
+            return ""
+        if chunk != MANIFEST and self.tier(chunk) is not None:
+            self._verify(chunk)
+            return "hit_disk"
+        return self._start_or_join(reader, chunk, end)
+
+    def join(self, reader: "Reader") -> None:
+        self.readers.add(reader)
+
+    def leave(self, reader: "Reader") -> None:
+        """The fill goes on: it belongs to the node."""
+        self.readers.discard(reader)
+        waiting = self._waiters.get(reader.wanted)
+        if waiting is not None:
+            waiting.pop(reader, None)
+        self._check_idle()
+
+    # For fills
+
+    def position(self, fill_id: int) -> int:
+        return self._coalescer.position(fill_id)
+
+    def remaining(self, fill_id: int) -> int:
+        return self._coalescer.remaining(fill_id)
+
+    def opened(self, manifest: Manifest) -> None:
+        """The manifest is known and verified."""
+        if self.entry is None:
+            self._use(self._owner.enter(manifest))
+        self._pin()
+        self._wake(MANIFEST)
+
+    def arrived(self, fill_id: int, data: bytes) -> bool:
+        """The fill's next chunk, not verified yet. Returns whether the fill goes on; raises DataCorrupt, QuotaExceeded."""
+        assert self.entry is not None
+        chunk = self._coalescer.position(fill_id)
+        if not self.entry.verify(chunk, data):
+            raise DataCorrupt(f"chunk {chunk} of {self.rendition_id} does not match its digest")
+        self.entry.write(chunk, data)
+        self._wake(chunk)
+        return self._coalescer.advance(fill_id)
+
+    def ended(self, fill_id: int, outcome: Outcome, reason: str) -> None:
+        """A fill is over. Whoever waits for what it did not bring shares its outcome."""
+        abandoned = self._coalescer.finish(fill_id)
+        self._unpin()
+        if outcome is not Outcome.STORED:
+            error = _ERRORS[outcome](reason)
+            self._fail([chunk for chunk in self._waiters if chunk in abandoned], error)
+            if self.entry is None and self._coalescer.running == 0:
+                self._fail([MANIFEST], error)
+        self._check_idle()
+
+    def purge(self) -> None:
+        """The song was taken down: every reader ends now."""
+        self.purged = True
+        gone = NotFound("this song is no longer available")
+        self._fail(list(self._waiters), gone)
+        for reader in list(self.readers):
+            reader.error = gone
+
+    # Inside
+
+    def _start_or_join(self, reader: "Reader", chunk: int, end: int | None) -> str:
+        start = reader.first_chunk if chunk == MANIFEST else chunk
+        decision = self._coalescer.want(start, self._present, end)
+        if isinstance(decision, Lead):
+            self._pin()
+            return self._owner.start_fill(self, decision.fill_id, reader.hops)
+        if isinstance(decision, Busy):
+            self._fail([chunk], QuotaExceeded("too many seeks in this song at once", retry_after_s=1))
+        elif isinstance(decision, Ready):
+            self._wake(chunk)
+        return "follower"
+
+    def _use(self, entry: Entry) -> None:
+        self.entry = entry
+        self._coalescer.set_count(self.count)
+        for reader in self.readers:
+            if reader.first_chunk < self.count:
+                entry.touch(part_of(reader.first_chunk))
+
+    def _pin(self) -> None:
+        if self.entry is not None and not self._pinned:
+            self._pinned = True
+            self.entry.pin()
+
+    def _unpin(self) -> None:
+        if self.entry is not None and self._pinned and self._coalescer.running == 0:
+            self._pinned = False
+            self.entry.unpin()
+
+    def _look(self) -> None:
+        if not self._looking:
+            self._looking = True
+            self._owner.start_task(self._look_then_go_on(), f"look.{self.rendition_id[:8]}")
+
+    async def _look_then_go_on(self) -> None:
+        """The disk may hold the manifest from before a restart; only if it does not, upstream is asked."""
+        try:
+            entry = await self._owner.load(self.rendition_id)
+        finally:
+            self._looking, self._looked = False, True
+        if entry is not None and self.entry is None and not self.purged:
+            self._use(entry)
+        for chunk, waiters in list(self._waiters.items()):
+            for reader in list(waiters):
+                waiters.pop(reader, None)
+                reader.result = reader.result or self.want(reader, chunk, reader.end)
+        self._check_idle()
+
+    def _is_there(self, chunk: int) -> bool:
+        return self.entry is not None if chunk == MANIFEST else self.locate(chunk) is not None
+
+    def _present(self, chunk: int) -> bool:
+        return self.entry is not None and self.entry.has(chunk) is not None
+
+    def _wake(self, chunk: int) -> None:
+        for reader in self._waiters.pop(chunk, ()):
+            reader.wake()
+
+    def _fail(self, chunks: list[int], error: RepriseError) -> None:
+        for chunk in chunks:
+            for reader in self._waiters.pop(chunk, ()):
+                reader.error = error
+                reader.wake()
+
+    def _verify(self, chunk: int) -> None:
+        if chunk not in self._verifying:
+            self._verifying.add(chunk)
+            self._owner.start_task(self._verify_then_wake(chunk), f"verify.{self.rendition_id[:8]}.{chunk}")
+
+    async def _verify_then_wake(self, chunk: int) -> None:
+        """A chunk from before a restart is read and checked once; if it is bad, its waiters want it from upstream."""
+        assert self.entry is not None
+        try:
+            good = await self.entry.ensure_verified(chunk)
+        finally:
+            self._verifying.discard(chunk)
+        waiters = self._waiters.pop(chunk, {})
+        for reader in waiters:
+            if good:
+                reader.wake()
+            else:
+                self._waiters[chunk][reader] = None
+                self._start_or_join(reader, chunk, reader.end)
+        self._check_idle()
+
+    def _check_idle(self) -> None:
+        if self.idle:
+            self._owner.unused(self)
+
+
+_ERRORS: dict[Outcome, Callable[[str], RepriseError]] = {
+    Outcome.ABSENT: NotFound,
+    Outcome.REFUSED: lambda reason: QuotaExceeded(reason, retry_after_s=1),
+    Outcome.UNREACHABLE: Unavailable,
+    Outcome.CORRUPT: DataCorrupt,
+    Outcome.PURGED: NotFound,
+    Outcome.STOPPED: Unavailable,
+}

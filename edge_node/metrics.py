@@ -1,0 +1,69 @@
+"""The edge's figures by cause. Plain integers on the hot path; Prometheus reads them when it asks."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+from prometheus_client import CollectorRegistry, Histogram
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+
+
+@dataclass(slots=True)
+class EdgeMetrics(Collector):
+    """Counters of one edge.
+
+    requests: (door, result), result one of hit_ram, hit_disk, leader, peer, follower, negative, error, refused.
+    sent_bytes: (door, source), source one of ram, disk, fill: where the bytes were when they left.
+    """
+
+    registry: CollectorRegistry
+    streams: Callable[[], int]
+    waiting: Callable[[], int]
+    requests: Counter[tuple[str, str]] = field(default_factory=Counter)
+    sent_bytes: Counter[tuple[str, str]] = field(default_factory=Counter)
+    fills: Counter[str] = field(default_factory=Counter)
+    source_failures: Counter[str] = field(default_factory=Counter)
+    fill_bytes: Counter[str] = field(default_factory=Counter)
+    corrupt_upstream: int = 0
+    first_byte_seconds: Histogram = field(init=False)
+    follower_wait_seconds: Histogram = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.first_byte_seconds = Histogram(
+            "reprise_edge_first_byte_seconds",
+            "From request to the first chunk at hand, by result",
+            ["result"],
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self.follower_wait_seconds = Histogram(
+            "reprise_edge_chunk_wait_seconds",
+            "How long a reader waited for one chunk that a fill was bringing",
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+        self.registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        yield GaugeMetricFamily("reprise_edge_streams", "Readers of audio at this moment", value=self.streams())
+        yield GaugeMetricFamily("reprise_edge_waiting_readers", "Readers that wait for a chunk", value=self.waiting())
+        yield _family("reprise_edge_requests", "Requests for audio", ("door", "result"), self.requests)
+        yield _family("reprise_edge_sent_bytes", "Audio bytes sent", ("door", "source"), self.sent_bytes)
+        yield _family("reprise_edge_fills", "Fills by outcome", ("outcome",), self.fills)
+        yield _family("reprise_edge_fill_bytes", "Verified bytes that fills brought", ("source",), self.fill_bytes)
+        yield _family("reprise_edge_source_failures", "Sources that failed a fill", ("source",), self.source_failures)
+        yield CounterMetricFamily(
+            "reprise_edge_corrupt_upstream_chunks",
+            "Chunks from upstream that did not match their digest",
+            value=self.corrupt_upstream,
+        )
+
+
+def _family(name: str, text: str, labels: tuple[str, ...], counts: Counter[str] | Counter[tuple[str, str]]) -> Metric:
+    family = CounterMetricFamily(name, text, labels=labels)
+    for key, count in counts.items():
+        family.add_metric((key,) if isinstance(key, str) else key, count)
+    return family

@@ -1,0 +1,122 @@
+"""The line to one balancer: hello and load reports up, the mesh view and commands down. Reconnects for as long as it runs.
+
+Playback needs none of this: with every balancer gone the edge serves, with its last view of the mesh.
+"""
+
+import asyncio
+import random
+from collections.abc import AsyncGenerator, Callable
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+import structlog
+
+from edge_node.commands import Commands
+from edge_node.load import LoadReports, SeenGrants
+from edge_node.node import Node, View
+from edge_node.sources import Peer
+from edge_node.tokens import TokenMinter
+from reprise import rpc
+from reprise.balancer.v1 import balancer_service_pb2 as messages
+from reprise.balancer.v1 import balancer_service_pb2_grpc as stubs
+
+log = structlog.get_logger()
+REPORT_S = 1.0
+_RETRY_S = 0.5
+_RESULTS_MAX = 1000
+
+
+class BalancerLine:
+    """Reports of one edge to one balancer."""
+
+    def __init__(
+        self,
+        address: str,
+        hello: Callable[[], messages.Hello],
+        node: Node,
+        tokens: TokenMinter,
+        reports: LoadReports,
+        seen: SeenGrants,
+        commands: Commands,
+    ) -> None:
+        self.connected = False
+        self._address = address
+        self._hello = hello
+        self._node = node
+        self._tokens = tokens
+        self._reports = reports
+        self._seen = seen
+        self._commands = commands
+        self._results: asyncio.Queue[messages.CommandResult] = asyncio.Queue(_RESULTS_MAX)
+        seen.add_balancer(address)
+
+    async def run(self) -> None:
+        """Until cancelled."""
+        channel = rpc.channel(self._address)
+        try:
+            while True:
+                try:
+                    await self._converse(stubs.BalancerServiceStub(channel))
+                except grpc.aio.AioRpcError as failure:
+                    if self.connected:
+                        log.warning("balancer_lost", balancer=self._address, reason=failure.details())
+                self.connected = False
+                # Jitter: after a balancer's restart all edges come back, but not at one moment.
+                await asyncio.sleep(_RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311
+        finally:
+            await channel.close()
+
+    async def _converse(self, stub: Any) -> None:
+        metadata = rpc.bearer_metadata(self._tokens.token("balancer", "report"))
+        async with aclosing(self._upward()) as upward:
+            call = stub.ReportLoad(upward, metadata=metadata)
+            try:
+                async for answer in call:
+                    self._take(answer)
+            finally:
+                call.cancel()
+
+    async def _upward(self) -> AsyncGenerator[messages.ReportLoadRequest, None]:
+        yield messages.ReportLoadRequest(hello=self._hello())
+        while True:
+            yield messages.ReportLoadRequest(report=self._reports.next(self._seen.take(self._address)))
+            result = await self._pause()
+            while result is not None:
+                yield messages.ReportLoadRequest(result=result)
+                result = None if self._results.empty() else self._results.get_nowait()
+
+    async def _pause(self) -> messages.CommandResult | None:
+        """Waits for the next report's turn; ends early for a command's result or the start of a drain."""
+        waits = [asyncio.create_task(self._results.get())]
+        if not self._node.draining.is_set():
+            waits.append(asyncio.create_task(self._node.draining.wait()))  # type: ignore[arg-type]
+        try:
+            pause = REPORT_S * random.uniform(0.8, 1.2)  # noqa: S311
+            await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            return waits[0].result() if waits[0].done() else None
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    def _take(self, answer: messages.ReportLoadResponse) -> None:
+        if answer.HasField("view"):
+            if not self.connected:
+                log.info("balancer_connected", balancer=self._address, peers=len(answer.view.peers))
+            self.connected = True
+            self._node.view = _view(answer.view, self._hello())
+        elif answer.HasField("command"):
+            self._node.start_task(self._obey(answer.command), f"command.{answer.command.command_id}")
+
+    async def _obey(self, command: messages.Command) -> None:
+        await self._results.put(await self._commands.run(command))
+
+
+def _view(view: messages.MeshView, hello: messages.Hello) -> View:
+    """Only edges of our region: a fill never crosses a region but by the origin."""
+    peers = [
+        Peer(peer.edge_id, peer.grpc_address, peer.relay_grant, peer.draining)
+        for peer in view.peers
+        if peer.region == hello.region and peer.edge_id != hello.edge_id
+    ]
+    return View(view.epoch, tuple(peers))

@@ -1,0 +1,30 @@
+"""Settings of an edge."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reprise.service import ServiceSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ServiceSettings):
+    """See docs/configuration.md."""
+
+    edge_id: str
+    region: str
+    edge_key_path: Path
+    manifest_keys_path: Path
+    cache_dir: Path
+    balancers: tuple[str, ...] = ()
+    origins: tuple[str, ...] = ()
+    # How others reach this edge; empty means the bound address.
+    advertise_grpc: str = ""
+    advertise_http: str = ""
+    ram_bytes_max: int = 1 << 30
+    disk_bytes_max: int = 20 << 30
+    nic_capacity_bps: int = 1_000_000_000
+    # Empty means: count what this edge gives to its sockets.
+    nic_interface: str = ""
+    stream_limit: int = 10_000
+    # Without one item from a source in this time the fill goes to the next.
+    source_item_s_max: float = 3.0
