@@ -144,7 +144,14 @@ def _as_ordinary_user() -> tuple[str, ...]:
     if os.geteuid() != 0:
         return ()
     namespace = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-    capable = ("setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--inh-caps=+dac_override,+chown,+fowner")
+    capable = (
+        "setpriv",
+        "--reuid=65534",
+        "--regid=65534",
+        "--clear-groups",
+        "--pdeathsig=INT",
+        "--inh-caps=+dac_override,+chown,+fowner",
+    )
     for words in (namespace, (*capable, "--ambient-caps=+dac_override,+chown,+fowner")):
         if (
             shutil.which(words[0])
