@@ -5,8 +5,12 @@ again, and ghosts remember whom the small queue let go. A hit is one counter, no
 room is bytes, not entries; a part grows while it is filled; a prefix reaches main by one hit, because a song that starts at
 once matters more than one that ends from cache.
 
-Invariants: `size_bytes` never exceeds `bytes_max`, and no more than `keys_max` keys hold bytes; a pinned key is never a
-victim; a victim was present and is gone when it is named; a refusal changes nothing.
+A pin is for a fill: nobody has read its bytes yet, so they stay whatever happens. A hold is for an open reader: it goes
+last, but it goes, or as many listeners as songs fit in RAM would lock everybody else out.
+
+Invariants: `size_bytes` never exceeds `bytes_max`, and no more than `keys_max` keys have bytes; a pinned key is never a
+victim, a held one only when nothing else is left; a victim had bytes and has none when it is named; a refusal changes
+nothing.
 """
 
 import enum
@@ -60,30 +64,35 @@ class _Item:
     size_bytes: int = 0
     hits: int = 0
     pins: int = 0
+    holds: int = 0
     in_main: bool = False
+    queue: "_Queue | None" = None
 
 
 class _Queue:
-    """A FIFO that knows its bytes, and how many of its keys hold any."""
+    """A FIFO that knows its bytes."""
 
     def __init__(self) -> None:
-        self.items: OrderedDict[Key, _Item] = OrderedDict()
+        self._items: OrderedDict[Key, _Item] = OrderedDict()
         self.size_bytes = 0
-        self.holding = 0
+
+    def __len__(self) -> int:
+        return len(self._items)
 
     def push(self, key: Key, item: _Item) -> None:
-        self.items[key] = item
+        self._items[key] = item
         self.size_bytes += item.size_bytes
-        self.holding += item.size_bytes > 0
+        item.queue = self
 
     def take(self, key: Key) -> _Item:
-        item = self.items.pop(key)
+        item = self._items.pop(key)
         self.size_bytes -= item.size_bytes
-        self.holding -= item.size_bytes > 0
+        item.queue = None
         return item
 
-    def oldest(self) -> Key:
-        return next(iter(self.items))
+    def take_oldest(self) -> tuple[Key, _Item]:
+        key = next(iter(self._items))
+        return key, self.take(key)
 
 
 class S3Fifo:
@@ -92,23 +101,26 @@ class S3Fifo:
     def __init__(self, bytes_max: int, keys_max: int) -> None:
         self.bytes_max = bytes_max
         self.keys_max = keys_max
+        # Every key that has bytes, a pin or a hold. Those without bytes are in no queue.
+        self._items: dict[Key, _Item] = {}
         self._small = _Queue()
         self._main = _Queue()
-        # Out of both queues, so that eviction never has to step over what it may not take.
+        # Apart from the two, so that eviction never has to step over what it may not take.
+        self._held = _Queue()
         self._pinned = _Queue()
         self._ghosts: OrderedDict[Key, int] = OrderedDict()
         self._ghost_bytes = 0
 
     def __contains__(self, key: Key) -> bool:
-        return self._queue_of(key) is not None
+        return self.size_of(key) > 0
 
     def __len__(self) -> int:
-        """How many keys hold bytes."""
-        return self._small.holding + self._main.holding + self._pinned.holding
+        """How many keys have bytes."""
+        return len(self._small) + len(self._main) + len(self._held) + len(self._pinned)
 
     @property
     def size_bytes(self) -> int:
-        return self._small.size_bytes + self._main.size_bytes + self._pinned.size_bytes
+        return self._small.size_bytes + self._main.size_bytes + self._held.size_bytes + self._pinned.size_bytes
 
     @property
     def pinned_bytes(self) -> int:
@@ -116,97 +128,130 @@ class S3Fifo:
 
     def size_of(self, key: Key) -> int:
         """Bytes charged to `key`; 0 when it is absent."""
-        queue = self._queue_of(key)
-        return queue.items[key].size_bytes if queue else 0
+        item = self._items.get(key)
+        return item.size_bytes if item else 0
 
     def grow(self, key: Key, added_bytes: int) -> Grown | Refused:
         """Charges `added_bytes` more to `key`, which may be new, and evicts others until that fits."""
-        pinned_bytes, pinned_keys = self._pinned.size_bytes, self._pinned.holding
-        if key not in self._pinned.items:
-            pinned_bytes, pinned_keys = pinned_bytes + self.size_of(key), pinned_keys + 1
-        elif not self.size_of(key):
-            pinned_keys += 1
-        missing = pinned_bytes + added_bytes - self.bytes_max
-        if missing > 0 or pinned_keys > self.keys_max:
+        item = self._items.get(key) or _Item()
+        others_bytes, others = self._pinned.size_bytes, len(self._pinned)
+        if item.queue is self._pinned:
+            others_bytes, others = others_bytes - item.size_bytes, others - 1
+        missing = others_bytes + item.size_bytes + added_bytes - self.bytes_max
+        if missing > 0 or others >= self.keys_max:
             return Refused(max(missing, 0))
-        # Held while others go, or it could become its own victim.
-        self.pin(key)
-        victims = self._make_room(added_bytes, new_keys=0 if self.size_of(key) else 1)
-        item = self._pinned.take(key)
+        # In no queue while others go, or it could become its own victim.
+        self._leave(key, item)
+        victims = self._make_room(item.size_bytes + added_bytes, keys=1)
         item.size_bytes += added_bytes
-        self._pinned.push(key, item)
-        self.unpin(key)
+        self._place(key, item)
         return Grown(victims)
 
+    def give_up(self, size_bytes: int) -> tuple[Key, ...]:
+        """Evicts at least `size_bytes`, or all that is not pinned: for a disk with less room than its budget."""
+        return self._make_room(self.bytes_max - max(self.size_bytes - size_bytes, self._pinned.size_bytes), keys=0)
+
     def touch(self, key: Key) -> None:
-        """Counts a hit of `key`, also while it is pinned and still empty: followers of a live fill are hits."""
-        queue = self._queue_of(key)
-        if queue is not None:
-            item = queue.items[key]
+        """Counts a hit of `key`, also while it is pinned or held and still empty: followers of a live fill are hits."""
+        item = self._items.get(key)
+        if item is not None:
             item.hits = min(item.hits + 1, HITS_MAX)
 
     def pin(self, key: Key) -> None:
         """Keeps `key`, which may be new, until as many `unpin`."""
-        queue = self._queue_of(key)
-        item = queue.take(key) if queue else _Item(in_main=self._forget_ghost(key))
-        item.pins += 1
-        self._pinned.push(key, item)
+        self._change(key, pins=1)
 
     def unpin(self, key: Key) -> None:
-        """Ends one pin. A key without bytes is gone with its last pin; a key that was removed meanwhile is no error."""
-        item = self._pinned.items.get(key)
-        if item is None:
-            return
-        item.pins -= 1
-        if item.pins:
-            return
-        self._pinned.take(key)
-        if item.size_bytes:
-            (self._main if item.in_main else self._small).push(key, item)
+        """Ends one `pin`; no error for a key that was removed meanwhile."""
+        if key in self._items:
+            self._change(key, pins=-1)
+
+    def hold(self, key: Key) -> None:
+        """Evicts `key`, which may be new, after all that is not held, until as many `unhold`."""
+        self._change(key, holds=1)
+
+    def unhold(self, key: Key) -> None:
+        """Ends one `hold`; no error for a key that was removed meanwhile."""
+        if key in self._items:
+            self._change(key, holds=-1)
 
     def remove(self, key: Key) -> None:
-        """Forgets `key`, pinned or not, and its ghost."""
-        queue = self._queue_of(key)
-        if queue is not None:
-            queue.take(key)
+        """Forgets `key` with its pins, holds and ghost."""
+        item = self._items.pop(key, None)
+        if item is not None:
+            self._leave(key, item)
         self._forget_ghost(key)
 
-    def _queue_of(self, key: Key) -> _Queue | None:
-        for queue in (self._main, self._small, self._pinned):
-            if key in queue.items:
-                return queue
-        return None
+    def _change(self, key: Key, pins: int = 0, holds: int = 0) -> None:
+        item = self._items.get(key) or _Item()
+        self._leave(key, item)
+        item.pins += pins
+        item.holds += holds
+        assert item.pins >= 0
+        assert item.holds >= 0
+        self._place(key, item)
 
-    def _make_room(self, added_bytes: int, new_keys: int) -> tuple[Key, ...]:
+    @staticmethod
+    def _leave(key: Key, item: _Item) -> None:
+        if item.queue is not None:
+            item.queue.take(key)
+
+    def _place(self, key: Key, item: _Item) -> None:
+        """Puts `item` into the queue of its state, as the newest there."""
+        if not (item.size_bytes or item.pins or item.holds):
+            self._items.pop(key, None)
+            return
+        self._items[key] = item
+        item.in_main = self._forget_ghost(key) or item.in_main
+        if not item.size_bytes:
+            return
+        if item.pins:
+            self._pinned.push(key, item)
+        elif item.holds:
+            self._held.push(key, item)
+        elif item.in_main:
+            self._main.push(key, item)
+        else:
+            self._small.push(key, item)
+
+    def _make_room(self, added_bytes: int, keys: int) -> tuple[Key, ...]:
         victims: list[Key] = []
-        while self.size_bytes + added_bytes > self.bytes_max or len(self) + new_keys > self.keys_max:
+        while self.size_bytes + added_bytes > self.bytes_max or len(self) + keys > self.keys_max:
             small_is_full = self._small.size_bytes > SMALL_SHARE * self.bytes_max
-            if self._small.items and (small_is_full or not self._main.items):
+            if self._small and (small_is_full or not self._main):
                 victim = self._evict_small()
-            else:
+            elif self._main:
                 victim = self._evict_main()
+            else:
+                victim = self._evict_held()
             if victim is not None:
                 victims.append(victim)
         return tuple(victims)
 
     def _evict_small(self) -> Key | None:
-        key = self._small.oldest()
-        item = self._small.take(key)
+        key, item = self._small.take_oldest()
         if item.hits >= HITS_TO_MAIN[key.part]:
             item.hits = 0
             item.in_main = True
             self._main.push(key, item)
             return None
+        del self._items[key]
         self._remember_ghost(key, item.size_bytes)
         return key
 
     def _evict_main(self) -> Key | None:
-        key = self._main.oldest()
-        item = self._main.take(key)
+        key, item = self._main.take_oldest()
         if item.hits:
             item.hits -= 1
             self._main.push(key, item)
             return None
+        del self._items[key]
+        return key
+
+    def _evict_held(self) -> Key:
+        key, item = self._held.take_oldest()
+        # Stays known without bytes: its holders will still end their holds.
+        item.size_bytes = 0
         return key
 
     def _remember_ghost(self, key: Key, size_bytes: int) -> None:

@@ -13,8 +13,8 @@ class Tier(enum.Enum):
     COLD = "cold"
 
 
-class Location(NamedTuple):
-    """Verified bytes, ready for sendfile, mmap or pread. Good until the caller's next `await`: then ask again."""
+class Extent(NamedTuple):
+    """Verified bytes in a row, ready for sendfile, mmap or pread. Good until the caller's next `await`: then ask again."""
 
     fd: int
     offset: int

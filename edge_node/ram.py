@@ -8,7 +8,7 @@ punched, so pages that sendfile has queued on a socket keep their content (docs/
 import os
 
 from edge_node.eviction import Key, Refused, S3Fifo
-from edge_node.location import Location, Tier, run_length
+from edge_node.location import Extent, Tier, run_length
 from edge_node.store_metrics import StoreMetrics
 from reprise.chunks import CHUNK_BYTES
 from reprise.errors import QuotaExceeded
@@ -61,14 +61,14 @@ class RamTier:
         part = self._parts.get(key)
         return part is not None and bool(part.present >> chunk & 1)
 
-    def location(self, key: Key, chunk: int, chunks_max: int) -> Location | None:
+    def extent(self, key: Key, chunk: int, chunks_max: int) -> Extent | None:
         """`chunk` and what follows it without a gap in the same part."""
         part = self._parts.get(key)
         if part is None or not part.present >> chunk & 1:
             return None
         start = chunk * CHUNK_BYTES
         end = min(start + CHUNK_BYTES * run_length(part.present, chunk, chunks_max), part.manifest.size_bytes)
-        return Location(part.fd, start, end - start, Tier.RAM)
+        return Extent(part.fd, start, end - start, Tier.RAM)
 
     def write(self, key: Key, chunk: int, data: bytes, manifest: Manifest) -> None:
         """Keeps a verified chunk. QuotaExceeded when all that could make room is pinned."""
