@@ -79,7 +79,13 @@ class Origin:
     """The origin's parts over any store, with small limits."""
 
     def __init__(
-        self, store: FakeStore, *, window_chunks: int = 1_000, read_chunks: int = 8, active_max: int = 8, waiting_max: int = 8
+        self,
+        store: FakeStore,
+        *,
+        window_chunks: int = 1_000,
+        read_chunks: int = 8,
+        active_max: int = 8,
+        waiting_max: int = 8,
     ) -> None:
         self.registry = CollectorRegistry()
         self.metrics = OriginMetrics(self.registry)

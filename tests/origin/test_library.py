@@ -61,7 +61,9 @@ async def test_a_rendition_without_its_object_is_absent_for_a_while_too() -> Non
     assert len(store.reads) == 1
 
 
-@pytest.mark.parametrize(("first", "count", "start", "end"), [(0, 0, 0, None), (1, 2, 1, 3), (3, 0, 3, None), (2, 99, 2, None)])
+@pytest.mark.parametrize(
+    ("first", "count", "start", "end"), [(0, 0, 0, None), (1, 2, 1, 3), (3, 0, 3, None), (2, 99, 2, None)]
+)
 async def test_a_range_of_chunks_is_exactly_its_bytes(first: int, count: int, start: int, end: int | None) -> None:
     origin = Origin(FakeStore(SONG))
     assert await collect(origin, first, count) == SONG[start * CHUNK_BYTES : end and end * CHUNK_BYTES]

@@ -97,7 +97,9 @@ async def test_a_window_smaller_than_a_song_still_gives_every_reader_every_byte(
 
 
 @pytest.mark.parametrize("error", [Unavailable("S3 is down"), NotFound("gone")])
-async def test_all_readers_of_a_failed_read_get_its_error_once_and_the_next_reader_starts_anew(error: Exception) -> None:
+async def test_all_readers_of_a_failed_read_get_its_error_once_and_the_next_reader_starts_anew(
+    error: Exception,
+) -> None:
     store = FakeStore(SONG)
     origin = Origin(store)
     store.fail_at[4] = error

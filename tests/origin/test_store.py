@@ -33,7 +33,9 @@ async def bucket(s3_bucket: s3.Bucket) -> s3.Bucket:
 
 
 @asynccontextmanager
-async def store_at(bucket: s3.Bucket, endpoint: str = "", **patience: Any) -> AsyncIterator[tuple[Store, CollectorRegistry]]:
+async def store_at(
+    bucket: s3.Bucket, endpoint: str = "", **patience: Any
+) -> AsyncIterator[tuple[Store, CollectorRegistry]]:
     registry = CollectorRegistry()
     reached = replace(bucket, endpoint=endpoint or bucket.endpoint)
     async with s3.client(reached, attempts_max=1) as client:

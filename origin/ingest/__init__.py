@@ -1,0 +1,1 @@
+"""The import of music: find files, read tags, transcode, sign, upload, publish."""

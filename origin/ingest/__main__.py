@@ -1,0 +1,93 @@
+"""Imports music: `python -m origin.ingest PATH...`."""
+
+import argparse
+import asyncio
+import os
+import signal
+import sys
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from origin.ingest.importer import Importer
+from origin.ingest.publish import Objects, Publisher
+from origin.ingest.report import JsonReport, Summary, TextReport
+from origin.ingest.scan import find_audio
+from origin.ingest.settings import Settings
+from origin.ingest.worker_process import WorkerProcess
+from reprise import config, manifests, rpc, s3
+from reprise.config import ConfigError
+from reprise.errors import RepriseError
+
+EXITS = """Exit code: 0 when files were imported or known already (failed ones are named with their reason), 1 when S3 or the
+catalog failed or no file could be imported, 2 when an argument or setting is wrong, 130 when interrupted."""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="origin.ingest",
+        description="Imports audio files and folders. Repeat it freely: what is known is skipped.",
+        epilog=EXITS,
+    )
+    parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="audio file or folder")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line instead of text")
+    parser.add_argument(
+        "--workers", type=int, default=os.cpu_count() or 1, help="files transcoded at once (default: one a core)"
+    )
+    parser.add_argument("--limit", type=int, default=0, help="take only so many files (default: all)")
+    parser.add_argument("--config", type=Path, help="TOML file; REPRISE_INGEST_<FIELD> in the environment wins over it")
+    return parser
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """The exit code of one import."""
+    arguments = _parser().parse_args(argv)
+    try:
+        if arguments.workers < 1 or arguments.limit < 0:
+            raise ConfigError("--workers must be at least 1 and --limit not negative")
+        settings = config.load(Settings, "ingest", arguments.config)
+        files = find_audio(arguments.paths)
+        summary = asyncio.run(_import(settings, files[: arguments.limit or None], arguments))
+    except RepriseError as error:
+        sys.stderr.write(f"import: {error}\n")
+        return 2
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        sys.stderr.write("import: interrupted; start it again to go on\n")
+        return 130
+    return summary.exit_code
+
+
+async def _import(settings: Settings, files: list[Path], arguments: argparse.Namespace) -> Summary:
+    task = asyncio.current_task()
+    assert task is not None
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+    operator_key = _key(settings.operator_key_path, "operator_key_path")
+    signing_key = _signing_key(settings.manifest_key_path)
+    report = JsonReport(sys.stdout) if arguments.json else TextReport(sys.stdout)
+    bucket = s3.Bucket(settings.s3_endpoint, settings.s3_bucket, settings.s3_credentials_path)
+    async with s3.client(bucket) as client, rpc.channel(settings.catalog_address) as channel:
+        objects = Objects(client, bucket.name)
+        publisher = Publisher(objects, channel, operator_key=operator_key, signing_key=signing_key)
+        workers = max(1, min(arguments.workers, len(files)))
+        importer = Importer(
+            publisher, report, workers, lambda: WorkerProcess(settings.file_timeout_s, settings.song_s_max)
+        )
+        return await importer.run(files)
+
+
+def _key(path: Path, name: str) -> bytes:
+    with suppress(ValueError):
+        return bytes.fromhex(config.read_secret(path, name).decode())
+    raise ConfigError(f"{name}: {path} must hold 64 hex digits")
+
+
+def _signing_key(path: Path) -> Ed25519PrivateKey:
+    with suppress(ValueError):
+        return manifests.parse_signing_key(config.read_secret(path, "manifest_key_path"))
+    raise ConfigError(f"manifest_key_path: {path} must hold an Ed25519 private key as 64 hex digits")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,20 @@
+"""What an import is told: REPRISE_INGEST_<FIELD> or TOML. What to import comes from the command line."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Where the results go, with which keys, and the limits per file."""
+
+    catalog_address: str
+    s3_endpoint: str
+    s3_bucket: str
+    s3_credentials_path: Path
+    manifest_key_path: Path
+    operator_key_path: Path
+    # A worker that needs longer for one file is stopped, and the file named.
+    file_timeout_s: float = 900.0
+    # Longer than this is not a song: it would hold a worker and its memory for too long.
+    song_s_max: int = 4 * 3600
