@@ -1,7 +1,7 @@
 """The flow of an import: hash, ask the catalog, prepare in workers, publish, report. One bad file never stops the rest.
 
-Files flow in small batches through a bounded queue, so the first songs are playable while later files are not even read. What ends
-an import early is only what would fail for every file: S3 or the catalog.
+Files flow in small batches through a bounded queue, so the first songs are playable while later files are not even read. Only
+what would fail for every file ends an import early: S3 or the catalog.
 """
 
 import asyncio

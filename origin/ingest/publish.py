@@ -1,7 +1,7 @@
 """Puts a prepared song into the mesh: objects into S3, then the song into the catalog. Every step may be repeated.
 
-The order makes a crash harmless: renditions, then their manifests, then the catalog. What the catalog names is in S3, and what an
-interrupted import left in S3 is found again by its hash.
+The order makes a crash harmless: renditions, then their manifests, then the catalog. What the catalog names is in S3, and what
+an interrupted import left in S3 is found again by its hash.
 """
 
 import asyncio

@@ -1,4 +1,4 @@
-"""What an import tells: lines for people, or JSON lines for programs. Each line is flushed, so that progress is seen at once."""
+"""What an import tells: lines for people, or JSON lines for programs. Each is flushed, so that progress is seen at once."""
 
 import json
 from collections import Counter

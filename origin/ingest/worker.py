@@ -1,7 +1,7 @@
-"""A worker process: `python -m origin.ingest.worker SONG_S_MAX`. Reads one job a line, answers one line each, ends with its input.
+"""A worker process: `python -m origin.ingest.worker SONG_S_MAX`. One line a job, one line an answer, until its input ends.
 
-It parses and decodes files from anywhere, so it holds no keys, speaks to no network, and may crash: its parent names the file and
-starts another. It is started with exec, never forked, because gRPC and libav hold threads and locks.
+It parses and decodes files from anywhere, so it holds no keys, speaks to no network, and may crash: its parent names the file
+and starts another. It is started with exec, never forked, because gRPC and libav hold threads and locks.
 """
 
 import json

@@ -1,4 +1,4 @@
-"""Holds one worker process and survives it: a crash or a hang costs the file that caused it, and the next file gets a new worker."""
+"""One worker process, outlived: a crash or a hang costs the file that caused it, and the next file gets a new process."""
 
 import asyncio
 import json

@@ -16,7 +16,7 @@ from reprise.grants import Claims, derive_key, mint
 from reprise.origin.v1 import origin_service_pb2 as pb
 from reprise.origin.v1.origin_service_pb2_grpc import OriginServiceStub
 from reprise.service import listening
-from tests.origin.fakes import audio, manifest_of, signed_manifest
+from tests.origin.fakes import audio, manifest_of, signed_manifest, until
 
 SONG = audio(150_000)
 SONG_ID = manifest_of(SONG).rendition_id
@@ -50,8 +50,7 @@ async def test_an_origin_is_ready_when_s3_answers_and_counts_what_it_read(s3_buc
     async with build(settings(s3_bucket, tmp_path)) as app, listening(app) as ports:
         assert app.ready() == "S3 has not answered yet"
         watch = asyncio.create_task(app.background[0]())
-        while app.ready():
-            await asyncio.sleep(0.01)
+        await until(lambda: app.ready() == "")
         claims = Claims("origin", "e1", "origin", "e1", "t", int(time.time()) + 60)
         metadata = rpc.bearer_metadata(mint(claims, "e1", derive_key(MESH_KEY, "e1")))
         async with rpc.channel(f"127.0.0.1:{ports.grpc_port}") as channel:

@@ -58,11 +58,14 @@ async def served() -> AsyncIterator[Served]:
 
 
 async def code_of(call: object) -> tuple[grpc.StatusCode, str]:
-    with pytest.raises(grpc.aio.AioRpcError) as failure:
+    async def finish() -> None:
         if isinstance(call, grpc.aio.UnaryStreamCall):
             [message async for message in call]
         else:
             await call  # type: ignore[misc]
+
+    with pytest.raises(grpc.aio.AioRpcError) as failure:
+        await finish()
     return failure.value.code(), failure.value.details() or ""
 
 
