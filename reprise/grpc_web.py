@@ -145,10 +145,11 @@ class Bridge:
 
     def _stream(self, call: _Call) -> Response:
         messages = Messages(call.encoding)
-        task = asyncio.get_running_loop().create_task(self._produce(call, messages), name=call.method)
+        messages.task = task = asyncio.get_running_loop().create_task(self._produce(call, messages), name=call.method)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        messages.task = task
+        # However it ended: a task that is cancelled before its first step runs no `finally`.
+        task.add_done_callback(lambda _: messages.end())
         return Response(200, response_headers(call.encoding.content_type, call.origin), messages)
 
     async def _produce(self, call: _Call, messages: "Messages") -> None:
@@ -159,18 +160,15 @@ class Bridge:
             await messages.put(_serialised(call.handler, message))
 
         context.send = send
-        try:
-            async with self._boundary(call):
-                method = call.handler.unary_stream(call.message, context)
-                if inspect.isawaitable(method):
-                    await method
-                else:
-                    async with aclosing(method):
-                        async for message in method:
-                            await send(message)
-            messages.add(trailers_frame(context.status.value[0], context.message, context.trailers))
-        finally:
-            messages.end()
+        async with self._boundary(call):
+            method = call.handler.unary_stream(call.message, context)
+            if inspect.isawaitable(method):
+                await method
+            else:
+                async with aclosing(method):
+                    async for message in method:
+                        await send(message)
+        messages.end(trailers_frame(context.status.value[0], context.message, context.trailers))
 
     @asynccontextmanager
     async def _boundary(self, call: _Call) -> AsyncIterator[None]:

@@ -120,6 +120,8 @@ def single_message(body: bytes, bytes_max: int) -> bytes:
 
 def decode_text(body: bytes) -> bytes:
     """The bytes of a -text body: base64, maybe several padded pieces in a row. Raises BadFrame."""
+    if len(body) % 4:
+        raise BadFrame(f"the body is not base64, as grpc-web-text must be: {len(body)} characters are not groups of 4")
     try:
         return b"".join(binascii.a2b_base64(piece, strict_mode=True) for piece in re.split(rb"(?<==)(?!=)", body))
     except binascii.Error as error:

@@ -69,18 +69,13 @@ class Messages:
     async def put(self, message: bytes) -> None:
         """Adds a message, and waits until the socket has taken it."""
         self._room.clear()
-        self.add(data_head(len(message)) + message)
+        self._add(data_head(len(message)) + message)
         await self._room.wait()
 
-    def add(self, frame: bytes) -> None:
-        """Adds a frame; in the text form each is base64 with its own padding."""
-        self._frames.append(base64.b64encode(frame) if self._text else frame)
-        self._call_wake()
-
-    def end(self) -> None:
-        """Nothing follows. A body that ends without trailers tells the client that the call broke."""
+    def end(self, trailers: bytes = b"") -> None:
+        """Nothing follows `trailers`. A body that ends without any tells the client that the call broke."""
         self._ended = True
-        self._call_wake()
+        self._add(trailers)
 
     def next(self) -> Piece | Wait | None:
         if self._frames:
@@ -96,7 +91,10 @@ class Messages:
         self._wake = None
         self.task.cancel()
 
-    def _call_wake(self) -> None:
+    def _add(self, frame: bytes) -> None:
+        """In the text form each frame is base64 with its own padding."""
+        if frame:
+            self._frames.append(base64.b64encode(frame) if self._text else frame)
         wake, self._wake = self._wake, None
         if wake:
             wake()

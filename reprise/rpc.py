@@ -4,11 +4,14 @@ A servicer method raises `reprise.errors`; only this module and `reprise.grpc_we
 become INTERNAL with an id that the log also carries: no traceback reaches a client.
 """
 
+import inspect
+import re
 import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import grpc
 import structlog
@@ -20,6 +23,7 @@ from reprise.errors import RepriseError
 log = structlog.get_logger()
 
 Code = grpc.StatusCode
+_Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 STATUS: dict[type[RepriseError], grpc.StatusCode] = {
     errors.InvalidRequest: Code.INVALID_ARGUMENT,
     errors.OutOfRange: Code.OUT_OF_RANGE,
@@ -80,6 +84,8 @@ def status_of(error: BaseException, method: str) -> Status:
             pause_ms = str(int(error.retry_after_s * 1000))
             trailing = (("retry-after", str(max(1, round(error.retry_after_s)))), ("grpc-retry-pushback-ms", pause_ms))
         return Status(code, error.message[:MESSAGE_CHARS_MAX], trailing)
+    if isinstance(error, NotImplementedError):
+        return Status(Code.UNIMPLEMENTED, f"{method} is not implemented here")
     incident = secrets.token_hex(6)
     log.error("internal_error", incident=incident, method=method, exc_info=error)
     return Status(Code.INTERNAL, f"internal error, id {incident}")
@@ -91,7 +97,13 @@ def error_of(failure: grpc.RpcError, peer: str) -> RepriseError:
     details = (failure.details() if isinstance(failure, grpc.aio.AioRpcError) else str(failure)) or code.name
     if code in (Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.DEADLINE_EXCEEDED):
         details = f"{peer}: {details}"
-    return _ERROR.get(code, errors.Unavailable)(details)
+    return _ERROR.get(code, errors.Unavailable)(details, retry_after_s=_retry_after_s(failure))
+
+
+def _retry_after_s(failure: grpc.RpcError) -> float | None:
+    trailing = failure.trailing_metadata() if isinstance(failure, grpc.aio.AioRpcError) else None
+    pause_ms = str(dict(trailing or ()).get("grpc-retry-pushback-ms", ""))
+    return int(pause_ms) / 1000 if re.fullmatch("[0-9]{1,9}", pause_ms) else None
 
 
 def bearer(context: Any) -> str:
@@ -128,7 +140,7 @@ class RpcMetrics:
         self.seconds.labels(method.rpartition("/")[2], door, code.name).observe(time.monotonic() - started)
 
 
-class _Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
+class _Boundary(grpc.aio.ServerInterceptor):
     """Maps errors, measures, and continues the caller's trace, around every handler."""
 
     def __init__(self, metrics: RpcMetrics) -> None:
@@ -136,9 +148,9 @@ class _Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
 
     async def intercept_service(
         self,
-        continuation: Callable[[grpc.HandlerCallDetails], Awaitable[grpc.RpcMethodHandler | None]],
+        continuation: Callable[[grpc.HandlerCallDetails], Awaitable["_Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
-    ) -> grpc.RpcMethodHandler | None:
+    ) -> "_Handler | None":
         handler = await continuation(handler_call_details)
         if handler is None:
             return None
@@ -147,11 +159,19 @@ class _Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
         if handler.response_streaming:
             inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
             wrap = self._stream(inner, method)
-            make = grpc.stream_stream_rpc_method_handler if handler.request_streaming else grpc.unary_stream_rpc_method_handler
+            make = (
+                grpc.stream_stream_rpc_method_handler
+                if handler.request_streaming
+                else grpc.unary_stream_rpc_method_handler
+            )
         else:
             inner = handler.stream_unary if handler.request_streaming else handler.unary_unary
             wrap = self._unary(inner, method)
-            make = grpc.stream_unary_rpc_method_handler if handler.request_streaming else grpc.unary_unary_rpc_method_handler
+            make = (
+                grpc.stream_unary_rpc_method_handler
+                if handler.request_streaming
+                else grpc.unary_unary_rpc_method_handler
+            )
         return make(wrap, handler.request_deserializer, handler.response_serializer)  # type: ignore[no-any-return]
 
     def _unary(self, inner: Any, method: str) -> Any:
@@ -162,8 +182,11 @@ class _Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
                     answer = await inner(request, context)
                 code = Code.OK
                 return answer
+            except grpc.aio.AbortError:
+                code = context.code()
+                raise
             except Exception as error:
-                code = await self._abort(error, method, context)
+                code = self._fail(error, method, context)
             finally:
                 self._metrics.observe(method, "grpc", code, started)
 
@@ -174,19 +197,25 @@ class _Boundary(grpc.aio.ServerInterceptor):  # type: ignore[misc]
             started, code = time.monotonic(), Code.CANCELLED
             try:
                 with tracing.server_span(method, context.invocation_metadata()):
-                    async for message in inner(request, context):
-                        yield message
+                    messages = inner(request, context)
+                    if inspect.isawaitable(messages):  # a method that calls context.write, as health's Watch does
+                        await messages
+                    else:
+                        async with aclosing(messages):
+                            async for message in messages:
+                                yield message
                 code = Code.OK
+            except grpc.aio.AbortError:
+                code = context.code()
+                raise
             except Exception as error:
-                code = await self._abort(error, method, context)
+                code = self._fail(error, method, context)
             finally:
                 self._metrics.observe(method, "grpc", code, started)
 
         return call
 
-    async def _abort(self, error: Exception, method: str, context: Any) -> grpc.StatusCode:
-        if isinstance(error, grpc.aio.AbortError):
-            raise error
+    def _fail(self, error: Exception, method: str, context: Any) -> grpc.StatusCode:
         status = status_of(error, method)
         context.set_trailing_metadata(status.trailing)
         context.set_code(status.code)

@@ -22,7 +22,7 @@ RENDITION_ID = hashlib.sha256(AUDIO).hexdigest()
 
 def facts(**changed: object) -> Rendition:
     values: dict[str, object] = {"rendition_id": RENDITION_ID, "size_bytes": len(AUDIO), "bitrate_bps": 96_000}
-    return Rendition(**(values | changed))  # type: ignore[arg-type]
+    return Rendition(**(values | changed))
 
 
 def signed() -> SignedManifest:
