@@ -1,0 +1,93 @@
+"""What the catalog knows, as plain values. Ids are UUIDs in canonical text; digests are lower-case hex."""
+
+from dataclasses import dataclass
+
+# On the catalog's HTTP port; the digest of the image follows.
+COVERS_PATH = "/covers/"
+
+
+@dataclass(frozen=True, slots=True)
+class Credit:
+    """One artist as named on a song or release; `join_phrase` follows the name."""
+
+    name: str
+    join_phrase: str = ""
+    artist_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Artist:
+    artist_id: str
+    name: str
+    sort_name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Genre:
+    genre_id: str
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """An album, single or other publication; `cover` is the digest of its image, or empty."""
+
+    release_id: str
+    title: str
+    artists: tuple[Credit, ...]
+    date: str = ""
+    cover: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Rendition:
+    """One immutable encoding of a song; `codec` is the number of `reprise.types.v1.Codec`."""
+
+    rendition_id: str
+    codec: int
+    bitrate_bps: int
+    size_bytes: int
+    duration_ms: int
+    sample_rate_hz: int
+    channels: int
+    mime_type: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Song:
+    """What a listener finds and plays, without any state of a listener."""
+
+    song_id: str
+    title: str
+    artists: tuple[Credit, ...]
+    duration_ms: int
+    release: Release | None = None
+    genres: tuple[Genre, ...] = ()
+    cover: str = ""
+    track_number: int = 0
+    disc_number: int = 0
+    date: str = ""
+    explicit: bool = False
+    isrcs: tuple[str, ...] = ()
+    renditions: tuple[Rendition, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """A song as ingest hands it in: names, not ids. `publication.check` says what a valid one is."""
+
+    source_sha256: str
+    title: str
+    artists: tuple[Credit, ...]
+    duration_ms: int
+    renditions: tuple[Rendition, ...]
+    album: str = ""
+    album_artists: tuple[Credit, ...] = ()
+    genres: tuple[str, ...] = ()
+    track_number: int = 0
+    disc_number: int = 0
+    date: str = ""
+    isrcs: tuple[str, ...] = ()
+    explicit: bool = False
+    cover_sha256: str = ""
+    cover_mime_type: str = ""

@@ -1,0 +1,49 @@
+"""CatalogService for listeners: parses, calls, answers."""
+
+from typing import Any
+
+from catalog import wire
+from catalog.browse import Browse
+from catalog.progress import Progress
+from catalog.search import Search
+from catalog.songs import Songs
+from reprise.catalog.v1 import catalog_service_pb2 as pb
+from reprise.catalog.v1 import catalog_service_pb2_grpc as pb_grpc
+from reprise.ids import check_uuid
+
+SEARCH_PAGE = 20
+BROWSE_PAGE = 50
+
+
+class CatalogServicer(pb_grpc.CatalogServiceServicer):
+    """What each method does and how it fails is written in the proto."""
+
+    def __init__(self, search: Search, browse: Browse, songs: Songs, progress: Progress) -> None:
+        self._search = search
+        self._browse = browse
+        self._songs = songs
+        self._progress = progress
+
+    async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:
+        page = await self._search.search(request.query, wire.page_size(request.page_size, SEARCH_PAGE), request.cursor)
+        return pb.SearchResponse(songs=map(wire.song_message, page.songs), next_cursor=page.next_cursor)
+
+    async def Browse(self, request: pb.BrowseRequest, context: Any) -> pb.BrowseResponse:
+        listing = wire.listing(request)
+        page = await self._browse.browse(listing, wire.page_size(request.page_size, BROWSE_PAGE), request.cursor)
+        return wire.browse_response(listing.kind, page.entries, page.next_cursor)
+
+    async def GetSongs(self, request: pb.GetSongsRequest, context: Any) -> pb.GetSongsResponse:
+        songs = await self._songs.get(wire.song_ids(request.song_ids))
+        known = {song.song_id for song in songs}
+        unknown = [song_id for song_id in request.song_ids if song_id not in known]
+        return pb.GetSongsResponse(songs=map(wire.song_message, songs), unknown_song_ids=unknown)
+
+    async def SaveProgress(self, request: pb.SaveProgressRequest, context: Any) -> pb.SaveProgressResponse:
+        kept = await self._progress.save(wire.user_id(request.user_id), wire.point(request.point))
+        return pb.SaveProgressResponse(point=wire.point_message(kept))
+
+    async def GetProgress(self, request: pb.GetProgressRequest, context: Any) -> pb.GetProgressResponse:
+        user_id, song_id = wire.user_id(request.user_id), check_uuid(request.song_id, "song_id")
+        last, *others = await self._progress.get(user_id, str(song_id))
+        return pb.GetProgressResponse(point=wire.point_message(last), other_devices=map(wire.point_message, others))

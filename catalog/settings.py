@@ -1,0 +1,23 @@
+"""The catalog's settings; what each means is in docs/configuration.md."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from reprise.service import ServiceSettings
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(ServiceSettings):
+    """`postgres_dsn` as libpq writes it; keep a password in a passfile or in PGPASSWORD, not here."""
+
+    postgres_dsn: str
+    s3_endpoint: str
+    s3_bucket: str
+    s3_credentials_path: Path
+    mesh_key_path: Path
+    database_connections_max: int = 10
+    database_connect_timeout_s: float = 2.0
+    database_statement_timeout_s: float = 2.0
+    # How long a start waits for a database that does not answer yet.
+    database_wait_s: float = 10.0
+    cover_cache_bytes_max: int = 64 << 20

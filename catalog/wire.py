@@ -1,0 +1,200 @@
+"""Between the protos and the catalog's own values: parses requests, builds answers. Pure."""
+
+import re
+import uuid
+from collections.abc import Iterable, Sequence
+from typing import cast
+
+from catalog.listing import Filter, Kind, Listing
+from catalog.model import COVERS_PATH, Artist, Credit, Genre, Publication, Release, Rendition, Song
+from catalog.resume import Point
+from reprise.catalog.v1 import catalog_service_pb2 as pb
+from reprise.errors import InvalidRequest
+from reprise.ids import check_id, check_sha256, check_uuid
+from reprise.types.v1 import types_pb2 as types
+
+PAGE_SIZE_MAX = 100
+SONG_IDS_MAX = 100
+SOURCES_MAX = 1000
+# PostgreSQL counts in signed 64 bits.
+_COUNT_MAX = (1 << 63) - 1
+_USER_ID = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
+_KINDS = {
+    pb.BROWSE_KIND_ARTISTS: Kind.ARTISTS,
+    pb.BROWSE_KIND_RELEASES: Kind.RELEASES,
+    pb.BROWSE_KIND_GENRES: Kind.GENRES,
+    pb.BROWSE_KIND_SONGS: Kind.SONGS,
+}
+
+
+def page_size(asked: int, default: int) -> int:
+    """How many entries a page gets; 0 asks for the default."""
+    if asked > PAGE_SIZE_MAX:
+        raise InvalidRequest(f"page_size must be 0 to {PAGE_SIZE_MAX}, not {asked}")
+    return asked or default
+
+
+def song_ids(texts: Sequence[str]) -> list[uuid.UUID]:
+    """1 to SONG_IDS_MAX ids."""
+    if not 1 <= len(texts) <= SONG_IDS_MAX:
+        raise InvalidRequest(f"song_ids must have 1 to {SONG_IDS_MAX} entries, not {len(texts)}")
+    return [check_uuid(text, "song_ids") for text in texts]
+
+
+def sources(digests: Sequence[str]) -> list[str]:
+    """At most SOURCES_MAX digests."""
+    if len(digests) > SOURCES_MAX:
+        raise InvalidRequest(f"source_sha256 must have at most {SOURCES_MAX} entries, not {len(digests)}")
+    return [check_sha256(digest, "source_sha256") for digest in digests]
+
+
+def user_id(text: str) -> str:
+    """A listener's id; not repeated in the error, for it is as good as a password."""
+    if not _USER_ID.match(text):
+        raise InvalidRequest("user_id must be 16 to 64 of A-Z a-z 0-9 _ -")
+    return text
+
+
+def listing(request: pb.BrowseRequest) -> Listing:
+    """Which list a request asks for."""
+    if request.kind not in _KINDS:
+        raise InvalidRequest("kind is missing: one of artists, releases, genres, songs")
+    if request.order not in (pb.BROWSE_ORDER_UNSPECIFIED, pb.BROWSE_ORDER_NEWEST):
+        raise InvalidRequest(f"order {request.order} is unknown")
+    kind, newest = _KINDS[request.kind], request.order == pb.BROWSE_ORDER_NEWEST
+    name = request.WhichOneof("filter")
+    if name is None:
+        return Listing(kind, newest)
+    return Listing(kind, newest, Filter(name), check_uuid(getattr(request, name), name))
+
+
+def point(message: pb.ResumePoint) -> Point:
+    """The resume point in a request."""
+    check_uuid(message.song_id, "song_id")
+    check_id(message.device_id, "device_id")
+    for field in ("epoch", "sequence"):
+        if getattr(message, field) > _COUNT_MAX:
+            raise InvalidRequest(f"{field} must be below 2^63, not {getattr(message, field)}")
+    return Point(
+        message.song_id, message.device_id, message.position_ms, message.finished, message.epoch, message.sequence
+    )
+
+
+def point_message(kept: Point) -> pb.ResumePoint:
+    return pb.ResumePoint(
+        song_id=kept.song_id,
+        device_id=kept.device_id,
+        position_ms=kept.position_ms,
+        finished=kept.finished,
+        epoch=kept.epoch,
+        sequence=kept.sequence,
+        saved_unix_ms=kept.saved_unix_ms,
+    )
+
+
+def publication(request: pb.PublishSongRequest) -> Publication:
+    """The song in a request, not checked yet."""
+    return Publication(
+        source_sha256=request.source_sha256,
+        title=request.title,
+        artists=_credits(request.artists),
+        duration_ms=request.duration_ms,
+        renditions=tuple(map(_rendition, request.renditions)),
+        album=request.album,
+        album_artists=_credits(request.album_artists),
+        genres=tuple(request.genres),
+        track_number=request.track_number,
+        disc_number=request.disc_number,
+        date=request.date,
+        isrcs=tuple(request.isrcs),
+        explicit=request.explicit,
+        cover_sha256=request.cover_sha256,
+        cover_mime_type=request.cover_mime_type,
+    )
+
+
+def browse_response(
+    kind: Kind, entries: Iterable[Artist | Release | Genre | Song], next_cursor: str
+) -> pb.BrowseResponse:
+    answer = pb.BrowseResponse(next_cursor=next_cursor)
+    getattr(answer, kind.value).extend(map(_entry, entries))
+    return answer
+
+
+def song_message(song: Song) -> types.Song:
+    return types.Song(
+        song_id=song.song_id,
+        title=song.title,
+        artists=map(_credit_message, song.artists),
+        album=_release_message(song.release) if song.release else None,
+        genres=[types.Genre(genre_id=genre.genre_id, name=genre.name) for genre in song.genres],
+        cover_url=_cover_url(song.cover),
+        audio_url=f"/play/{song.song_id}",
+        duration_ms=song.duration_ms,
+        track_number=song.track_number,
+        disc_number=song.disc_number,
+        date=song.date,
+        explicit=song.explicit,
+        isrcs=song.isrcs,
+        renditions=map(_rendition_message, song.renditions),
+    )
+
+
+def _entry(entry: Artist | Release | Genre | Song) -> types.Artist | types.Release | types.Genre | types.Song:
+    match entry:
+        case Artist():
+            return types.Artist(artist_id=entry.artist_id, name=entry.name, sort_name=entry.sort_name)
+        case Release():
+            return _release_message(entry)
+        case Genre():
+            return types.Genre(genre_id=entry.genre_id, name=entry.name)
+        case Song():
+            return song_message(entry)
+
+
+def _release_message(release: Release) -> types.Release:
+    return types.Release(
+        release_id=release.release_id,
+        title=release.title,
+        artists=map(_credit_message, release.artists),
+        date=release.date,
+        cover_url=_cover_url(release.cover),
+    )
+
+
+def _credit_message(credit: Credit) -> types.ArtistCredit:
+    return types.ArtistCredit(artist_id=credit.artist_id, name=credit.name, join_phrase=credit.join_phrase)
+
+
+def _credits(messages: Iterable[types.ArtistCredit]) -> tuple[Credit, ...]:
+    return tuple(Credit(message.name, message.join_phrase) for message in messages)
+
+
+def _cover_url(cover: str) -> str:
+    return f"{COVERS_PATH}{cover}" if cover else ""
+
+
+def _rendition(message: types.Rendition) -> Rendition:
+    return Rendition(
+        rendition_id=message.rendition_id,
+        codec=message.codec,
+        bitrate_bps=message.bitrate_bps,
+        size_bytes=message.size_bytes,
+        duration_ms=message.duration_ms,
+        sample_rate_hz=message.sample_rate_hz,
+        channels=message.channels,
+        mime_type=message.mime_type,
+    )
+
+
+def _rendition_message(rendition: Rendition) -> types.Rendition:
+    return types.Rendition(
+        rendition_id=rendition.rendition_id,
+        codec=cast("types.Codec.ValueType", rendition.codec),
+        bitrate_bps=rendition.bitrate_bps,
+        size_bytes=rendition.size_bytes,
+        duration_ms=rendition.duration_ms,
+        sample_rate_hz=rendition.sample_rate_hz,
+        channels=rendition.channels,
+        mime_type=rendition.mime_type,
+    )
