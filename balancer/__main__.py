@@ -1,0 +1,104 @@
+"""Builds a balancer from its settings and runs it: `python -m balancer`."""
+
+import secrets
+import time
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+
+from prometheus_client import CollectorRegistry
+
+from balancer import directory, probing
+from balancer.admin_servicer import BalancerAdminServicer
+from balancer.callers import Callers
+from balancer.catalog_client import CatalogClient
+from balancer.directory import Directory
+from balancer.mesh import Mesh
+from balancer.metrics import BalancerMetrics
+from balancer.minting import Mint
+from balancer.operations import Operations
+from balancer.pages import PLAY_PREFIX, Pages
+from balancer.probing import Prober
+from balancer.readiness import Readiness
+from balancer.reports import Reports
+from balancer.routing import Router
+from balancer.servicer import BalancerServicer
+from balancer.settings import Settings
+from balancer.songs import Songs
+from reprise import rpc
+from reprise.balancer.v1.balancer_service_pb2_grpc import (
+    add_BalancerAdminServiceServicer_to_server,
+    add_BalancerServiceServicer_to_server,
+)
+from reprise.config import ConfigError, read_secret
+from reprise.http_message import Route
+from reprise.ids import check_id
+from reprise.metrics import LoopLag
+from reprise.service import App, main
+
+_clock = time.monotonic
+
+
+@asynccontextmanager
+async def build(settings: Settings) -> AsyncIterator[App]:
+    """The balancer, built; its connections to catalog and Valkey close with the context."""
+    metrics = BalancerMetrics(CollectorRegistry())
+    # Starting from the time of day, epochs grow across restarts of this balancer too.
+    mesh = Mesh(epoch=time.time_ns() // 1_000_000, now=_clock())
+    metrics.watch(mesh)
+    mint = Mint(
+        check_id(settings.balancer_id, "balancer_id"), _mesh_key(settings), time.time, lambda: secrets.token_urlsafe(9)
+    )
+    async with AsyncExitStack() as stack:
+        channel = await stack.enter_async_context(rpc.channel(settings.catalog_address))
+        songs = Songs(CatalogClient(settings.catalog_address, channel).songs, metrics, _clock)
+        mirror = None
+        if settings.valkey_url:
+            client = directory.connect(settings.valkey_url)
+            stack.push_async_callback(client.aclose)
+            mirror = Directory(client, mesh, metrics, _clock, time.time)
+        yield _app(settings, mesh, songs, mint, metrics, mirror)
+
+
+def _app(
+    settings: Settings, mesh: Mesh, songs: Songs, mint: Mint, metrics: BalancerMetrics, mirror: Directory | None
+) -> App:
+    callers = Callers(mint.key_of, time.time)
+    reports = Reports(mesh, callers, mint, metrics, _clock)
+    router = Router(
+        mesh,
+        songs,
+        mint,
+        metrics,
+        default_region=check_id(settings.default_region, "default_region"),
+        clock=_clock,
+        new_session_id=lambda: secrets.token_urlsafe(12),
+    )
+    pages = Pages(router)
+    prober = Prober(mesh, probing.answers, metrics, _clock, reports.renew_grants)
+    loop_lag = LoopLag("balancer")
+    admin = BalancerAdminServicer(Operations(mesh, reports, songs, _clock), callers)
+    return App(
+        name="balancer",
+        settings=settings,
+        servicers=(
+            (add_BalancerServiceServicer_to_server, BalancerServicer(router, reports)),
+            (add_BalancerAdminServiceServicer_to_server, admin),
+        ),
+        registry=metrics.registry,
+        routes=(Route(PLAY_PREFIX, pages.play), Route("/", pages.index)),
+        ready=Readiness(mesh, lambda: mirror is not None and mirror.was_read, _clock).missing,
+        background=(prober.run, loop_lag.run, *([mirror.run] if mirror else [])),
+        drain=reports.stop,
+        loop_lag=loop_lag,
+    )
+
+
+def _mesh_key(settings: Settings) -> bytes:
+    try:
+        return bytes.fromhex(read_secret(settings.mesh_key_path, "mesh_key_path").decode())
+    except ValueError:
+        raise ConfigError(f"mesh_key_path: {settings.mesh_key_path} must hold 64 hex digits") from None
+
+
+if __name__ == "__main__":
+    main("balancer", Settings, build)

@@ -1,0 +1,39 @@
+"""The operators' RPCs: check the token, parse, one call, build the answer."""
+
+from typing import Any
+
+from balancer import wire
+from balancer.callers import Callers
+from balancer.commands import Action, Drain, Prewarm, Purge
+from balancer.operations import Operations
+from reprise import rpc
+from reprise.balancer.v1 import balancer_service_pb2 as pb
+from reprise.balancer.v1.balancer_service_pb2_grpc import BalancerAdminServiceServicer
+from reprise.errors import InvalidRequest
+
+
+class BalancerAdminServicer(BalancerAdminServiceServicer):
+    def __init__(self, operations: Operations, callers: Callers) -> None:
+        self._operations = operations
+        self._callers = callers
+
+    async def GetMesh(self, request: pb.GetMeshRequest, context: Any) -> pb.GetMeshResponse:
+        self._callers.check_operator(rpc.bearer(context))
+        edges, epoch = self._operations.mesh()
+        return pb.GetMeshResponse(edges=[wire.edge_status(edge) for edge in edges], epoch=epoch)
+
+    async def SendCommand(self, request: pb.SendCommandRequest, context: Any) -> pb.SendCommandResponse:
+        self._callers.check_operator(rpc.bearer(context))
+        answers = await self._operations.send(request.edge_ids, await self._action(request))
+        return pb.SendCommandResponse(answers=[wire.answer(answer) for answer in answers])
+
+    async def _action(self, request: pb.SendCommandRequest) -> Action:
+        match request.WhichOneof("action"):
+            case "prewarm":
+                rendition_ids = await self._operations.rendition_ids(request.prewarm.song_ids)
+                return Prewarm(rendition_ids, request.prewarm.prefix_only)
+            case "purge":
+                return Purge(await self._operations.rendition_ids(request.purge.song_ids))
+            case "drain":
+                return Drain(request.drain.deadline_s)
+        raise InvalidRequest("no action: set prewarm, purge or drain")

@@ -1,0 +1,53 @@
+"""What the balancer measures about its decisions."""
+
+from functools import partial
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from balancer.membership import State
+from balancer.mesh import Mesh
+
+_PREFIX = "reprise_balancer_"
+
+
+class BalancerMetrics:
+    """Counters of the balancer, each with its causes as labels."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        def counter(name: str, what: str, *labels: str) -> Counter:
+            return Counter(_PREFIX + name, what, labels, registry=registry)
+
+        self.decisions = counter(
+            "decisions_total",
+            "Routed songs by why the first candidate stands first (replica, overflow, spill, panic),"
+            " or why there is none (full, no_edge, unknown_song)",
+            "reason",
+        )
+        self.reports = counter("reports_total", "Messages on report streams by kind", "kind")
+        self.streams_ended = counter("report_streams_ended_total", "Report streams that ended, by cause", "cause")
+        self.probes = counter("probes_total", "Health probes of suspect edges", "result")
+        self.catalog_lookups = counter(
+            "catalog_lookups_total", "Songs looked up: hit, shared, fetched, unknown, stale, failed, refused", "result"
+        )
+        self.commands = counter(
+            "commands_total", "Commands to edges: ok, failed, refused, lost, late, unreachable", "result"
+        )
+        self.directory_failures = counter("directory_failures_total", "Failed calls to Valkey")
+        self.directory_up = Gauge(
+            _PREFIX + "directory_up", "1 while the edge directory in Valkey is mirrored", registry=registry
+        )
+        self.registry = registry
+
+    def watch(self, mesh: Mesh) -> None:
+        """Exposes the mesh as it is at the time of each scrape."""
+        edges = Gauge(_PREFIX + "edges", "Edges by state", ["state"], registry=self.registry)
+        for state in State:
+            edges.labels(state.value).set_function(partial(_count, mesh, state))
+        pending = Gauge(_PREFIX + "pending_grants", "Grants given and not yet reported", registry=self.registry)
+        pending.set_function(lambda: mesh.pending_count)
+        epoch = Gauge(_PREFIX + "view_epoch", "Epoch of the mesh view", registry=self.registry)
+        epoch.set_function(lambda: mesh.epoch)
+
+
+def _count(mesh: Mesh, state: State) -> int:
+    return mesh.states().count(state)

@@ -1,0 +1,67 @@
+"""Plain HTTP: a link that plays a song in anything that follows redirects, and a page that says what this is."""
+
+from urllib.parse import parse_qsl
+
+from balancer.routing import Router
+from balancer.want import Want, checked
+from reprise.errors import InvalidRequest
+from reprise.http_message import Request, Response, text_response
+from reprise.types.v1.types_pb2 import Codec
+
+PLAY_PREFIX = "/play/"
+_CODECS = {"opus": Codec.CODEC_OPUS, "aac": Codec.CODEC_AAC, "flac": Codec.CODEC_FLAC}
+_MAX_KBPS = 1_000_000
+_INDEX = b"""<!doctype html>
+<html lang="en">
+<meta charset="utf-8">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<title>Reprise</title>
+<h1>Reprise</h1>
+<p>This is the balancer of a Reprise music mesh. It sends listeners to the edge that should play a song to them.</p>
+<p>Find a song with <code>reprise search WORDS</code>; then play it with <code>reprise play SONG</code>, or open
+<code>/play/SONG</code> here in any player. Add <code>?codec=opus</code>, <code>aac</code> or <code>flac</code>,
+<code>max_kbps=128</code> or <code>region=NAME</code> to choose.</p>
+</html>
+"""
+
+
+class Pages:
+    """Handlers for `reprise.http_server`; an error that they raise becomes plain text there."""
+
+    def __init__(self, router: Router) -> None:
+        self._router = router
+
+    async def play(self, request: Request) -> Response:
+        """`GET|HEAD /play/<song_id>`: 307 to the best edge. Another listener may get another, so nothing may store it."""
+        routed = await self._router.route(want_of(request))
+        url = routed.routes[0].candidates[0].media_url
+        moved = text_response(307, f"the song is at {url}", (("location", url), ("cache-control", "no-store")))
+        return without_body(moved) if request.method == "HEAD" else moved
+
+    def index(self, request: Request) -> Response:
+        """`GET /`."""
+        page = Response(200, (("content-type", "text/html; charset=utf-8"), ("cache-control", "no-cache")), _INDEX)
+        return without_body(page) if request.method == "HEAD" else page
+
+
+def want_of(request: Request) -> Want:
+    """What a `/play/` URL asks for; raises InvalidRequest that names the parameter. Unknown parameters say nothing."""
+    asked = dict(parse_qsl(request.query, keep_blank_values=True))
+    codec = asked.get("codec", "")
+    if codec and codec not in _CODECS:
+        raise InvalidRequest(f"codec must be opus, aac or flac, not {codec[:40]!r}")
+    kbps = asked.get("max_kbps", "")
+    if kbps and not (kbps.isascii() and kbps.isdigit() and 0 < len(kbps) < 8 and 0 < int(kbps) <= _MAX_KBPS):
+        raise InvalidRequest(f"max_kbps must be a whole number from 1 to {_MAX_KBPS}, not {kbps[:40]!r}")
+    return checked(
+        song_ids=[request.path.removeprefix(PLAY_PREFIX)],
+        codecs=[_CODECS[codec]] if codec else [],
+        bitrate_bps_max=int(kbps or 0) * 1000,
+        region=asked.get("region", ""),
+    )
+
+
+def without_body(response: Response) -> Response:
+    """The answer to HEAD."""
+    assert isinstance(response.body, bytes)
+    return Response(response.status, response.headers, b"", content_length=len(response.body))

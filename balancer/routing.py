@@ -1,0 +1,114 @@
+"""Routes: for each song the rendition that fits, the edges that should serve it, and a grant for each of them."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from balancer.edges import EdgeIdentity
+from balancer.mesh import Mesh
+from balancer.metrics import BalancerMetrics
+from balancer.minting import Mint, Minted
+from balancer.renditions import choose
+from balancer.scoring import Pick, Reason
+from balancer.songs import Songs
+from balancer.want import Want
+from reprise import tracing
+from reprise.errors import NotFound, QuotaExceeded, Unavailable
+from reprise.types.v1.types_pb2 import Rendition
+
+# Streams end all the time; a full mesh is worth a second look after this long.
+FULL_RETRY_S = 2.0
+NO_EDGE_RETRY_S = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Candidate:
+    """One edge to try, and the grant for it."""
+
+    edge: EdgeIdentity
+    grant: str
+    media_url: str
+    expires_unix_ms: int
+    reason: Reason
+
+
+@dataclass(frozen=True, slots=True)
+class SongRoute:
+    """Where one song is to be had, best first."""
+
+    song_id: str
+    rendition: Rendition
+    candidates: tuple[Candidate, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Routed:
+    """The answer to a Want. Songs without a rendition that fits count as unknown."""
+
+    routes: tuple[SongRoute, ...]
+    unknown_song_ids: tuple[str, ...]
+    session_id: str
+
+
+class Router:
+    """Answers Wants. The only await is for songs that the catalog has to be asked about."""
+
+    def __init__(
+        self,
+        mesh: Mesh,
+        songs: Songs,
+        mint: Mint,
+        metrics: BalancerMetrics,
+        *,
+        default_region: str,
+        clock: Callable[[], float],
+        new_session_id: Callable[[], str],
+    ) -> None:
+        self._mesh = mesh
+        self._songs = songs
+        self._mint = mint
+        self._count = metrics.decisions
+        self._default_region = default_region
+        self._clock = clock
+        self._new_session_id = new_session_id
+
+    async def route(self, want: Want) -> Routed:
+        """Raises NotFound when no song can be routed, QuotaExceeded when all edges are full, Unavailable when none lives."""
+        with tracing.span("balancer.route", songs=len(want.song_ids)):
+            renditions = await self._songs.renditions(want.song_ids)
+            chosen = {s: choose(renditions[s], want.codecs, want.bitrate_bps_max) for s in want.song_ids}
+            session_id = want.session_id or self._new_session_id()
+            routes = [self._song(s, r, session_id, want) for s, r in chosen.items() if r is not None]
+        unknown = [song_id for song_id, rendition in chosen.items() if rendition is None]
+        self._count.labels("unknown_song").inc(len(unknown))
+        if not routes:
+            raise NotFound(f"no rendition that fits for {', '.join(unknown[:3])}: unknown song, codec or bit rate")
+        return Routed(tuple(routes), tuple(unknown), session_id)
+
+    def _song(self, song_id: str, rendition: Rendition, session_id: str, want: Want) -> SongRoute:
+        now = self._clock()
+        region = want.region or self._default_region
+        picks = self._mesh.rank(rendition.rendition_id, region, want.failed_edge_ids, now)
+        if not picks:
+            self._refuse()
+        self._count.labels(picks[0].reason).inc()
+        minted = [
+            self._mint.listen(pick.edge_id, session_id, song_id, rendition.rendition_id, rendition.bitrate_bps)
+            for pick in picks
+        ]
+        self._mesh.assign(picks[0].edge_id, minted[0].grant_id, rendition.bitrate_bps, now)
+        return SongRoute(song_id, rendition, self._candidates(picks, minted, f"{song_id}/{rendition.rendition_id}"))
+
+    def _candidates(self, picks: Sequence[Pick], minted: Sequence[Minted], path: str) -> tuple[Candidate, ...]:
+        candidates = []
+        for pick, signed in zip(picks, minted, strict=True):
+            edge = self._mesh.edge(pick.edge_id).identity
+            url = f"{edge.http_url}/p/{signed.grant}/{path}"
+            candidates.append(Candidate(edge, signed.grant, url, signed.expires_unix_s * 1000, pick.reason))
+        return tuple(candidates)
+
+    def _refuse(self) -> None:
+        if self._mesh.vouched_count:
+            self._count.labels("full").inc()
+            raise QuotaExceeded("every edge is full: try again in a moment", retry_after_s=FULL_RETRY_S)
+        self._count.labels("no_edge").inc()
+        raise Unavailable("no edge is alive: start one, or try another balancer", retry_after_s=NO_EDGE_RETRY_S)

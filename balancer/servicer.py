@@ -1,0 +1,26 @@
+"""The listeners' and the edges' RPCs: parse, one call, build the answer."""
+
+from collections.abc import AsyncIterable, AsyncIterator
+from typing import Any
+
+from balancer import wire
+from balancer.reports import Reports
+from balancer.routing import Router
+from reprise import rpc
+from reprise.balancer.v1 import balancer_service_pb2 as pb
+from reprise.balancer.v1.balancer_service_pb2_grpc import BalancerServiceServicer
+
+
+class BalancerServicer(BalancerServiceServicer):
+    def __init__(self, router: Router, reports: Reports) -> None:
+        self._router = router
+        self._reports = reports
+
+    async def Route(self, request: pb.RouteRequest, context: Any) -> pb.RouteResponse:
+        return wire.route_response(await self._router.route(wire.want(request)))
+
+    async def ReportLoad(
+        self, request_iterator: AsyncIterable[pb.ReportLoadRequest], context: Any
+    ) -> AsyncIterator[pb.ReportLoadResponse]:
+        async for message in self._reports.serve(rpc.bearer(context), wire.incoming(request_iterator)):
+            yield wire.outgoing(message)

@@ -1,0 +1,59 @@
+"""What a listener asks for, checked. Pure."""
+
+from dataclasses import dataclass
+
+from balancer.renditions import DEFAULT_CODECS
+from reprise.errors import InvalidRequest
+from reprise.ids import check_id, check_uuid
+from reprise.types.v1.types_pb2 import Codec
+
+SONGS_MAX = 20
+FAILED_EDGES_MAX = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Want:
+    """Songs to route, and what is known of the listener. An empty region or session means none was given."""
+
+    song_ids: tuple[str, ...]
+    codecs: tuple[Codec.ValueType, ...]
+    bitrate_bps_max: int
+    region: str
+    session_id: str
+    failed_edge_ids: frozenset[str]
+
+
+def checked(
+    song_ids: list[str],
+    codecs: list[Codec.ValueType],
+    bitrate_bps_max: int = 0,
+    region: str = "",
+    session_id: str = "",
+    failed_edge_ids: list[str] | None = None,
+) -> Want:
+    """A Want without repetitions; raises InvalidRequest that names what is wrong."""
+    failed = failed_edge_ids or []
+    if not song_ids or len(song_ids) > SONGS_MAX:
+        raise InvalidRequest(f"a route is for 1 to {SONGS_MAX} songs, not {len(song_ids)}")
+    if len(failed) > FAILED_EDGES_MAX:
+        raise InvalidRequest(f"at most {FAILED_EDGES_MAX} failed_edge_ids, not {len(failed)}")
+    for song_id in song_ids:
+        check_uuid(song_id, "song_id")
+    for codec in codecs:
+        if codec not in DEFAULT_CODECS:
+            raise InvalidRequest(f"codecs must be of CODEC_OPUS, CODEC_AAC, CODEC_FLAC, not number {codec}")
+    for value, what in (
+        (region, "region"),
+        (session_id, "session_id"),
+        *((edge, "failed_edge_ids") for edge in failed),
+    ):
+        if value or what == "failed_edge_ids":
+            check_id(value, what)
+    return Want(
+        song_ids=tuple(dict.fromkeys(song_ids)),
+        codecs=tuple(dict.fromkeys(codecs)) or DEFAULT_CODECS,
+        bitrate_bps_max=bitrate_bps_max,
+        region=region,
+        session_id=session_id,
+        failed_edge_ids=frozenset(failed),
+    )

@@ -1,0 +1,196 @@
+"""Between the messages of `protos/` and the values of this package; nothing deeper knows the messages."""
+
+from collections.abc import AsyncIterable, AsyncIterator
+
+from balancer.commands import Answer, Command, Drain, Prewarm, Purge
+from balancer.edges import HEAT_ROWS_MAX, EdgeCounters, EdgeIdentity, EdgeLoad, SongHeat
+from balancer.membership import State
+from balancer.mesh import EdgeView
+from balancer.reports import CommandResult, Incoming, Outgoing
+from balancer.routing import Candidate, Routed, SongRoute
+from balancer.views import View
+from balancer.want import Want, checked
+from reprise.balancer.v1 import balancer_service_pb2 as pb
+from reprise.errors import InvalidRequest
+
+# An edge that has not reported yet takes no work, as one that has stopped to.
+_STATES = {
+    State.JOINING: pb.EDGE_STATE_SUSPECT,
+    State.READY: pb.EDGE_STATE_READY,
+    State.SUSPECT: pb.EDGE_STATE_SUSPECT,
+    State.DEAD: pb.EDGE_STATE_DEAD,
+}
+
+
+def want(request: pb.RouteRequest) -> Want:
+    return checked(
+        song_ids=list(request.song_ids),
+        codecs=list(request.codecs),
+        bitrate_bps_max=request.max_bitrate_bps,
+        region=request.region,
+        session_id=request.session_id,
+        failed_edge_ids=list(request.failed_edge_ids),
+    )
+
+
+def route_response(routed: Routed) -> pb.RouteResponse:
+    return pb.RouteResponse(
+        routes=[_route(route) for route in routed.routes],
+        unknown_song_ids=routed.unknown_song_ids,
+        session_id=routed.session_id,
+    )
+
+
+async def incoming(messages: AsyncIterable[pb.ReportLoadRequest]) -> AsyncIterator[Incoming]:
+    """The messages of a report stream; raises InvalidRequest at an empty one."""
+    async for message in messages:
+        match message.WhichOneof("message"):
+            case "hello":
+                yield _identity(message.hello)
+            case "report":
+                yield _load(message.report)
+            case "result":
+                yield CommandResult(message.result.command_id, message.result.ok, message.result.detail[:200])
+            case _:
+                raise InvalidRequest("a message on a report stream is a hello, a report or a result; this one is empty")
+
+
+def outgoing(message: Outgoing) -> pb.ReportLoadResponse:
+    if isinstance(message, View):
+        return pb.ReportLoadResponse(view=_view(message))
+    return pb.ReportLoadResponse(command=_command(message))
+
+
+def edge_status(view: EdgeView) -> pb.EdgeStatus:
+    state = _STATES[view.state]
+    if view.draining and view.state is not State.DEAD:
+        state = pb.EDGE_STATE_DRAINING
+    return pb.EdgeStatus(
+        hello=_hello(view.identity),
+        state=state,
+        last_report=_report(view.load) if view.load else None,
+        report_age_ms=max(0, int(view.report_age_s * 1000)),
+        utilisation=view.utilisation,
+        pending_grants=view.pending.grants,
+    )
+
+
+def answer(value: Answer) -> pb.SendCommandResponse.Answer:
+    return pb.SendCommandResponse.Answer(edge_id=value.edge_id, ok=value.ok, detail=value.detail)
+
+
+def _route(route: SongRoute) -> pb.SongRoute:
+    candidates = [_candidate(candidate) for candidate in route.candidates]
+    return pb.SongRoute(song_id=route.song_id, rendition=route.rendition, candidates=candidates)
+
+
+def _candidate(candidate: Candidate) -> pb.Candidate:
+    edge = candidate.edge
+    return pb.Candidate(
+        edge_id=edge.edge_id,
+        region=edge.region,
+        grpc_address=edge.grpc_address,
+        http_url=edge.http_url,
+        grant=candidate.grant,
+        media_url=candidate.media_url,
+        expires_unix_ms=candidate.expires_unix_ms,
+        reason=candidate.reason,
+    )
+
+
+def _identity(hello: pb.Hello) -> EdgeIdentity:
+    return EdgeIdentity(
+        edge_id=hello.edge_id,
+        region=hello.region,
+        grpc_address=hello.grpc_address,
+        http_url=hello.http_url,
+        boot_id=hello.boot_id,
+        nic_capacity_bps=hello.nic_capacity_bps,
+        stream_limit=hello.stream_limit,
+    )
+
+
+def _hello(identity: EdgeIdentity) -> pb.Hello:
+    return pb.Hello(
+        edge_id=identity.edge_id,
+        region=identity.region,
+        grpc_address=identity.grpc_address,
+        http_url=identity.http_url,
+        boot_id=identity.boot_id,
+        nic_capacity_bps=identity.nic_capacity_bps,
+        stream_limit=identity.stream_limit,
+    )
+
+
+def _load(report: pb.LoadReport) -> EdgeLoad:
+    heat = report.heat[:HEAT_ROWS_MAX]
+    counters = report.counters
+    return EdgeLoad(
+        sequence=report.sequence,
+        active_streams=report.active_streams,
+        nic_tx_bps=report.nic_tx_bps,
+        committed_bps=report.committed_bps,
+        loop_lag_ms=report.loop_lag_ms,
+        draining=report.draining,
+        seen_grant_ids=tuple(report.seen_grant_ids),
+        heat=tuple(SongHeat(row.rendition_id, row.live_bps, row.waiting_followers) for row in heat),
+        counters=EdgeCounters(
+            requests=counters.requests,
+            ram_hits=counters.ram_hits,
+            disk_hits=counters.disk_hits,
+            fills=counters.fills,
+            sent_bytes=counters.sent_bytes,
+            ram_bytes=counters.ram_bytes,
+            disk_bytes=counters.disk_bytes,
+        ),
+    )
+
+
+def _report(load: EdgeLoad) -> pb.LoadReport:
+    counters = load.counters
+    return pb.LoadReport(
+        sequence=load.sequence,
+        active_streams=load.active_streams,
+        nic_tx_bps=load.nic_tx_bps,
+        committed_bps=load.committed_bps,
+        loop_lag_ms=load.loop_lag_ms,
+        draining=load.draining,
+        heat=[
+            pb.SongHeat(rendition_id=h.rendition_id, live_bps=h.live_bps, waiting_followers=h.waiting_followers)
+            for h in load.heat
+        ],
+        counters=pb.EdgeCounters(
+            requests=counters.requests,
+            ram_hits=counters.ram_hits,
+            disk_hits=counters.disk_hits,
+            fills=counters.fills,
+            sent_bytes=counters.sent_bytes,
+            ram_bytes=counters.ram_bytes,
+            disk_bytes=counters.disk_bytes,
+        ),
+    )
+
+
+def _view(view: View) -> pb.MeshView:
+    peers = [
+        pb.Peer(
+            edge_id=peer.edge_id,
+            region=peer.region,
+            grpc_address=peer.grpc_address,
+            relay_grant=peer.relay_grant,
+            draining=peer.draining,
+        )
+        for peer in view.peers
+    ]
+    return pb.MeshView(epoch=view.epoch, peers=peers)
+
+
+def _command(command: Command) -> pb.Command:
+    match command.action:
+        case Prewarm(rendition_ids, prefix_only):
+            prewarm = pb.Prewarm(rendition_ids=rendition_ids, prefix_only=prefix_only)
+            return pb.Command(command_id=command.command_id, prewarm=prewarm)
+        case Purge(rendition_ids):
+            return pb.Command(command_id=command.command_id, purge=pb.Purge(rendition_ids=rendition_ids))
+        case Drain(deadline_s):
+            return pb.Command(command_id=command.command_id, drain=pb.Drain(deadline_s=deadline_s))
