@@ -9,7 +9,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from catalog.admin_servicer import OPERATOR, CatalogAdminServicer
+from catalog.admin_servicer import CatalogAdminServicer
 from catalog.browse import Browse
 from catalog.covers import Covers
 from catalog.database import Database
@@ -28,7 +28,7 @@ from reprise.catalog.v1.catalog_service_pb2_grpc import (
     add_CatalogServiceServicer_to_server,
 )
 from reprise.config import ConfigError, read_secret
-from reprise.grants import derive_key
+from reprise.grants import OPERATOR, derive_key
 from reprise.http_message import Route
 from reprise.ids import uuid7
 from reprise.service import App, main

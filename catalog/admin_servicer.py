@@ -8,14 +8,13 @@ from catalog.publish import Publisher
 from reprise import grants, rpc
 from reprise.catalog.v1 import catalog_service_pb2 as pb
 from reprise.catalog.v1 import catalog_service_pb2_grpc as pb_grpc
-
-OPERATOR = "operator"
+from reprise.grants import OPERATOR
 
 
 class CatalogAdminServicer(pb_grpc.CatalogAdminServiceServicer):
     """What each method does and how it fails is written in the proto.
 
-    Only tokens under the operator's own key count: an edge holds a key too, and could sign any scope with it.
+    Holds the operator's key alone, not the mesh key: no token of an edge can be valid here.
     """
 
     def __init__(self, publisher: Publisher, operator_key: bytes, now_unix_s: Callable[[], float]) -> None:
@@ -38,7 +37,7 @@ class CatalogAdminServicer(pb_grpc.CatalogAdminServiceServicer):
         return pb.PublishSongResponse(song_id=str(published.song_id), created=published.created)
 
     def _check_operator(self, context: Any) -> None:
-        grants.verify(rpc.bearer(context), self._key_of, self._now_unix_s(), audience="mesh", scope="operator")
+        grants.verify(rpc.bearer(context), self._key_of, self._now_unix_s(), audience="mesh", scope=OPERATOR)
 
     def _key_of(self, kid: str) -> bytes | None:
         return self._operator_key if kid == OPERATOR else None
