@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from edge_node.coalescing import Busy, Coalescer, Lead, Outcome, Ready
 from edge_node.eviction import part_of
-from edge_node.location import Location, Tier
+from edge_node.location import Extent, Tier
 from edge_node.store import Entry
 from reprise.chunks import chunk_count
 from reprise.errors import DataCorrupt, NotFound, QuotaExceeded, RepriseError, Unavailable
@@ -32,7 +32,6 @@ class Owner(Protocol):
     def start_fill(self, live: "Live", fill_id: int, hops: int) -> str: ...
     def start_task(self, work: Coroutine[Any, Any, None], name: str) -> None: ...
     def enter(self, manifest: Manifest) -> Entry: ...
-    async def load(self, rendition_id: str) -> Entry | None: ...
     def unused(self, live: "Live") -> None: ...
 
 
@@ -49,9 +48,6 @@ class Live:
         self._waiters: defaultdict[int, dict[Reader, None]] = defaultdict(dict)
         self._verifying: set[int] = set()
         self._pinned = False
-        # Whether the disk was asked for the manifest.
-        self._looked = entry is not None
-        self._looking = False
         self._coalescer = Coalescer(self.count) if entry else Coalescer()
 
     @property
@@ -72,13 +68,13 @@ class Live:
     @property
     def idle(self) -> bool:
         """Nothing uses this any more."""
-        return not self.readers and self._coalescer.running == 0 and not self._verifying and not self._looking
+        return not self.readers and self._coalescer.running == 0 and not self._verifying
 
     # For readers
 
-    def locate(self, chunk: int, chunks_max: int = 1) -> Location | None:
+    def locate(self, chunk: int, chunks_max: int = 1) -> Extent | None:
         """`chunk`, with what follows it in the same file, when it can be sent now."""
-        return self.entry.location(chunk, chunks_max) if self.entry else None
+        return self.entry.extent(chunk, chunks_max) if self.entry else None
 
     def tier(self, chunk: int) -> Tier | None:
         """Where a chunk is, verified or not."""
@@ -94,9 +90,6 @@ class Live:
             return "follower"
         self._waiters[chunk][reader] = None
         reader.wanted = chunk
-        if not self._looked:
-            self._look()
-            return ""
         if chunk != MANIFEST and self.tier(chunk) is not None:
             self._verify(chunk)
             return "hit_disk"
@@ -149,6 +142,11 @@ class Live:
                 self._fail([MANIFEST], error)
         self._check_idle()
 
+    def release(self) -> None:
+        """Gives the store's entry back; nothing uses this any more."""
+        if self.entry is not None:
+            self.entry.release()
+
     def purge(self) -> None:
         """The song was taken down: every reader ends now."""
         self.purged = True
@@ -188,25 +186,6 @@ class Live:
             self._pinned = False
             self.entry.unpin()
 
-    def _look(self) -> None:
-        if not self._looking:
-            self._looking = True
-            self._owner.start_task(self._look_then_go_on(), f"look.{self.rendition_id[:8]}")
-
-    async def _look_then_go_on(self) -> None:
-        """The disk may hold the manifest from before a restart; only if it does not, upstream is asked."""
-        try:
-            entry = await self._owner.load(self.rendition_id)
-        finally:
-            self._looking, self._looked = False, True
-        if entry is not None and self.entry is None and not self.purged:
-            self._use(entry)
-        for chunk, waiters in list(self._waiters.items()):
-            for reader in list(waiters):
-                waiters.pop(reader, None)
-                reader.result = reader.result or self.want(reader, chunk, reader.end)
-        self._check_idle()
-
     def _is_there(self, chunk: int) -> bool:
         return self.entry is not None if chunk == MANIFEST else self.locate(chunk) is not None
 
@@ -231,10 +210,14 @@ class Live:
     async def _verify_then_wake(self, chunk: int) -> None:
         """A chunk from before a restart is read and checked once; if it is bad, its waiters want it from upstream."""
         assert self.entry is not None
+        good = False
         try:
             good = await self.entry.ensure_verified(chunk)
         finally:
             self._verifying.discard(chunk)
+            self._after_verifying(chunk, good=good)
+
+    def _after_verifying(self, chunk: int, *, good: bool) -> None:
         waiters = self._waiters.pop(chunk, {})
         for reader in waiters:
             if good:

@@ -99,6 +99,4 @@ def _counters(node: Node) -> messages.EdgeCounters:
         disk_hits=sum(n for (_, result), n in requests.items() if result == "hit_disk"),
         fills=sum(node.metrics.fills.values()),
         sent_bytes=sum(node.metrics.sent_bytes.values()),
-        ram_bytes=node.store.ram_bytes,
-        disk_bytes=node.store.disk_bytes,
     )

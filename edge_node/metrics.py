@@ -11,7 +11,7 @@ from prometheus_client.registry import Collector
 _SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
 
 
-@dataclass(slots=True)
+@dataclass(eq=False)
 class EdgeMetrics(Collector):
     """Counters of one edge.
 

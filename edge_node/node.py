@@ -153,12 +153,10 @@ class Node:
     def enter(self, manifest: Manifest) -> Entry:
         return self.store.entry(manifest)
 
-    async def load(self, rendition_id: str) -> Entry | None:
-        return await self.store.load(rendition_id)
-
     def unused(self, live: Live) -> None:
         if self.lives.get(live.rendition_id) is live:
             del self.lives[live.rendition_id]
+            live.release()
 
     # Inside
 

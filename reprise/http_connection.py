@@ -367,6 +367,6 @@ class Connection:
 def _failure(error: BaseException, request: Request) -> Response:
     """The plain-text answer for an exception of a handler."""
     status = status_of(error, f"{request.method} {request.path[:80]}")
-    code = next((HTTP_STATUS[c] for c in type(error).__mro__ if c in HTTP_STATUS), 500)  # type: ignore[index]
+    code = next((HTTP_STATUS[c] for c in type(error).__mro__ if c in HTTP_STATUS), 500)
     headers = tuple(pair for pair in status.trailing if pair[0] == "retry-after")
     return text_response(code, status.message, headers)

@@ -79,11 +79,16 @@ Handler = Callable[[Request], Response | Awaitable[Response]]
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """Requests whose path is `prefix`, or starts with it when it ends in "/", and whose method is listed."""
+    """Requests whose path is `prefix`, or starts with it when it ends in "/", whose method is listed and that it `takes`."""
 
     prefix: str
     handler: Handler
     methods: tuple[str, ...] = ("GET", "HEAD")
+    takes: Callable[[Request], bool] | None = None
+
+    def fits(self, request: Request) -> bool:
+        """Whether the handler is for this request; its path is known to be."""
+        return request.method in self.methods and (self.takes is None or self.takes(request))
 
 
 def text_response(

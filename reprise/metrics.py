@@ -1,4 +1,4 @@
-"""What every service measures about itself, and the Prometheus text page. Each service declares its own metrics beside its code."""
+"""What every service measures about itself, and the Prometheus text page. Services declare their own metrics beside their code."""
 
 import asyncio
 import time

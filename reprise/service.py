@@ -22,8 +22,8 @@ from prometheus_client import CollectorRegistry
 
 from reprise import config, rpc, tracing
 from reprise import log as logs
-from reprise.grpc_web import Bridge, MethodTable, method_table
-from reprise.http_message import Handler, Request, Response, Route, json_response, text_response
+from reprise.grpc_web import Bridge, method_table
+from reprise.http_message import Handler, Request, Response, Route, text_response
 from reprise.http_server import HttpServer, Limits
 from reprise.metrics import LoopLag, process_collectors, render
 
@@ -105,6 +105,14 @@ async def run(app: App, stop: asyncio.Event) -> None:
             task.cancel()
 
 
+async def contained(work: Coroutine[Any, Any, None], name: str) -> None:
+    """Runs one piece of work of many: a stray exception is logged and ends it alone, not the service."""
+    try:
+        await work
+    except Exception as error:
+        log.error("task_failed", task=name, exc_info=error)
+
+
 class Listening:
     """The ports of a running service."""
 
@@ -114,6 +122,8 @@ class Listening:
         self._rpc_metrics = rpc.RpcMetrics(app.name, app.registry)
         self._health = HealthServicer()
         self._draining = False
+        health_table = method_table([(health_pb2_grpc.add_HealthServicer_to_server, self._health)])
+        self._bridge = Bridge({**self._tables, **health_table}, self._rpc_metrics)
         self.http = HttpServer(self._handler(), limits=app.limits, name=app.name, registry=app.registry)
         self.grpc = rpc.server(self._rpc_metrics)
         self.grpc_port = 0
@@ -166,6 +176,7 @@ class Listening:
 
     async def stop(self) -> None:
         await self.http.stop(grace_s=1.0)
+        await self._bridge.stop()
         await self.grpc.stop(1.0)
 
     async def _set_health(self, serving: bool) -> None:
@@ -174,15 +185,13 @@ class Listening:
             await self._health.set(name, status)
 
     def _handler(self) -> Handler:
-        health_table = method_table([(health_pb2_grpc.add_HealthServicer_to_server, self._health)])
-        bridge = Bridge({**self._tables, **health_table}, self._rpc_metrics)
         routes = (
             Route("/healthz", lambda _request: text_response(200, "ok")),
             Route("/readyz", self._readyz),
             Route("/metrics", lambda _request: render(self._app.registry)),
             *self._app.routes,
         )
-        return Dispatcher(bridge, routes)
+        return Dispatcher(self._bridge, routes)
 
     def _readyz(self, _request: Request) -> Response:
         missing = self.not_ready()
@@ -199,7 +208,7 @@ class Dispatcher:
 
     def __call__(self, request: Request) -> Response | Awaitable[Response]:
         route = self._exact.get(request.path) or self._by_prefix(request.path)
-        if route is not None and request.method in route.methods:
+        if route is not None and route.fits(request):
             return route.handler(request)
         if self._bridge.takes(request):
             return self._bridge.handle(request)
@@ -234,6 +243,3 @@ def _bind(server: grpc.aio.Server, address: str) -> int:
             f"cannot listen on grpc_address {address!r}: in use, or not an address of this machine"
         )
     return port
-
-
-__all__ = ["App", "Listening", "MethodTable", "ServiceSettings", "json_response", "listening", "main", "run"]
