@@ -67,22 +67,25 @@ def transcode(source: Path, folder: Path, song_s_max: float) -> list[Encoded]:
             stream = container.streams.audio[0]
             outputs = [_Output(encoding, folder, stream) for encoding in LADDER]
             duration_s = _run(container, stream, outputs, song_s_max)
+            return [output.finish(duration_s) for output in outputs]
     except (av.FFmpegError, OSError, ValueError) as error:
-        raise BadAudio(f"cannot decode it: {_reason(error)}") from None
-    return [output.finish(duration_s) for output in outputs]
+        raise BadAudio(f"cannot transcode it: {_reason(error)}") from None
 
 
 def _run(container: Any, stream: Any, outputs: list["_Output"], song_s_max: float) -> float:
     """Feeds all outputs. Returns the seconds of sound that were decoded."""
     rate_hz, samples = stream.rate, 0
+    # One shape for all outputs: a frame without a named layout (WAV) changes under a resampler and fits no second one.
+    common = AudioResampler("fltp", _layout(stream), rate_hz)
     for frame in _frames(container, stream):
         # Times in the file may jump or be missing; what is heard is one sample after the other.
         frame.pts, frame.time_base = samples, Fraction(1, rate_hz)
         samples += frame.samples
         if samples > song_s_max * rate_hz:
             raise BadAudio(f"it is longer than {song_s_max / 3600:g} hours")
-        for output in outputs:
-            output.write(frame)
+        for shaped in common.resample(frame):
+            for output in outputs:
+                output.write(shaped)
     if samples == 0:
         raise BadAudio("there is no sound in it")
     duration_s = float(samples / rate_hz)
@@ -124,7 +127,7 @@ class _Output:
         self._encoding = encoding
         self._path = folder / f"{encoding.name}.mp4"
         self._rate_hz = source.rate if source.rate in encoding.rates_hz else encoding.rates_hz[0]
-        self._layout = "mono" if source.codec_context.layout.nb_channels == 1 else "stereo"
+        self._layout = _layout(source)
         options = {"movflags": _MOVFLAGS, "frag_duration": "1000000", "fflags": "+bitexact"}
         self._container = av.open(str(self._path), "w", format="mp4", options=options)
         stream: Any = self._container.add_stream(encoding.encoder, rate=self._rate_hz, layout=self._layout)
@@ -135,16 +138,16 @@ class _Output:
         self._encoder = stream
         self._resampler = AudioResampler(encoder.format.name, self._layout, self._rate_hz)
 
-    def write(self, frame: AudioFrame | None) -> None:
+    def write(self, frame: AudioFrame) -> None:
         for resampled in self._resampler.resample(frame):
-            for packet in self._encoder.encode(resampled):
-                self._container.mux(packet)
+            self._encode(resampled)
 
     def finish(self, duration_s: float) -> Encoded:
         """Closes the file and checks that it holds the whole song."""
-        self.write(None)
-        for packet in self._encoder.encode(None):
-            self._container.mux(packet)
+        for rest in self._resampler.resample(None):
+            if rest is not None:  # a resampler with nothing to do hands back the None
+                self._encode(rest)
+        self._encode(None)
         self._container.close()
         made_s = _packaged_duration_s(self._path)
         if abs(made_s - duration_s) > DURATION_ERROR_S_MAX:
@@ -157,6 +160,14 @@ class _Output:
             channels=1 if self._layout == "mono" else 2,
             mime_type=self._encoding.mime_type,
         )
+
+    def _encode(self, frame: AudioFrame | None) -> None:
+        for packet in self._encoder.encode(frame):
+            self._container.mux(packet)
+
+
+def _layout(stream: Any) -> str:
+    return "mono" if stream.codec_context.layout.nb_channels == 1 else "stereo"
 
 
 def _packaged_duration_s(path: Path) -> float:
