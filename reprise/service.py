@@ -5,6 +5,7 @@ Everything that a service does besides its own subject happens here, once, so th
 
 import argparse
 import asyncio
+import re
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -135,10 +136,10 @@ class Listening:
         names = (*self._tables, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.grpc)
         self.grpc_port = _bind(self.grpc, self._app.settings.grpc_address)
-        host, _, port = self._app.settings.http_address.rpartition(":")
+        host, port = _host_and_port(self._app.settings.http_address, "http_address")
         try:
-            self.http_port = self.http.start(host, int(port))
-        except (OSError, ValueError) as error:
+            self.http_port = self.http.start(host, port)
+        except OSError as error:
             raise config.ConfigError(
                 f"cannot listen on http_address {self._app.settings.http_address!r}: {error}"
             ) from None
@@ -233,7 +234,15 @@ async def listening(app: App) -> AsyncIterator[Listening]:
         await service.stop()
 
 
+def _host_and_port(address: str, field: str) -> tuple[str, int]:
+    host, _, port = address.rpartition(":")
+    if not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
+        raise config.ConfigError(f'{field} must be "host:port", not {address!r}')
+    return host, int(port)
+
+
 def _bind(server: grpc.aio.Server, address: str) -> int:
+    _host_and_port(address, "grpc_address")
     try:
         port = server.add_insecure_port(address)
     except RuntimeError:
