@@ -6,6 +6,7 @@ import secrets
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 
 from prometheus_client import CollectorRegistry
 
@@ -68,7 +69,7 @@ def _lines(
     settings: Settings, node: Node, gate: Gate, hello: Hello, tokens: TokenMinter, lag: LoopLag
 ) -> list[BalancerLine]:
     seen = SeenGrants(gate)
-    commands = Commands(node, lambda _deadline_s: os.kill(os.getpid(), signal.SIGTERM))
+    commands = Commands(node, partial(_begin_drain, node))
     if settings.nic_interface:
         counter = interface_counter(settings.nic_interface)
     else:
@@ -79,6 +80,12 @@ def _lines(
         )
         for address in settings.balancers
     ]
+
+
+def _begin_drain(node: Node, deadline_s: float) -> None:
+    """An operator's drain ends the process the way SIGTERM does: there is one way to stop, so it is well tried."""
+    node.drain_s_max = deadline_s or None
+    os.kill(os.getpid(), signal.SIGTERM)
 
 
 def _app(

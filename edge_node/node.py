@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Coroutine, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,6 +61,8 @@ class Node:
         self.store = store
         self.view = View()
         self.draining = asyncio.Event()
+        # Set by the command to drain; without it the service's own deadline holds.
+        self.drain_s_max: float | None = None
         self.metrics = EdgeMetrics(registry, lambda: self.streams, lambda: sum(x.waiting for x in self.lives.values()))
         self.lives: dict[str, Live] = {}
         self.streams = 0
@@ -121,9 +124,11 @@ class Node:
         log.info("purged", rendition_id=rendition_id)
 
     async def drain(self) -> None:
-        """Lame duck until the last stream has ended; gRPC streams are told to go on elsewhere."""
+        """Lame duck until the last stream has ended or `drain_s_max` is over; gRPC streams are told to go on elsewhere."""
         self.draining.set()
-        await self._empty.wait()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self.drain_s_max):
+                await self._empty.wait()
 
     def stop(self) -> None:
         """Ends every fill; its followers are told to go elsewhere."""
