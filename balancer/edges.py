@@ -11,8 +11,9 @@ from reprise.grants import OPERATOR
 from reprise.ids import check_id
 
 HEAT_ROWS_MAX = 64
-_ADDRESS = re.compile(r"(\[[0-9A-Fa-f:.]{2,64}\]|[A-Za-z0-9._-]{1,255}):([0-9]{1,5})\Z")
-_URL = re.compile(r"https?://(.+)\Z")
+_HOST_PORT = r"(?:\[[0-9A-Fa-f:.]{2,64}\]|[A-Za-z0-9._-]{1,255}):([0-9]{1,5})\Z"
+_ADDRESS = re.compile(_HOST_PORT)
+_URL = re.compile(r"https?://" + _HOST_PORT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,9 +73,8 @@ def check_identity(identity: EdgeIdentity) -> EdgeIdentity:
         raise InvalidRequest(f"edge_id {OPERATOR!r} is taken: it names the operators' key; give the edge another id")
     check_id(identity.region, "region")
     check_id(identity.boot_id, "boot_id")
-    _check_address(identity.grpc_address, "grpc_address", "host:port")
-    url = _URL.match(identity.http_url)
-    _check_address(url[1] if url else identity.http_url, "http_url", "http://host:port")
+    _check_address(_ADDRESS, identity.grpc_address, "grpc_address must look like host:port")
+    _check_address(_URL, identity.http_url, "http_url must look like http://host:port")
     if identity.nic_capacity_bps < 1 or identity.stream_limit < 1:
         raise InvalidRequest(
             f"nic_capacity_bps and stream_limit must be at least 1, not {identity.nic_capacity_bps} and"
@@ -83,7 +83,7 @@ def check_identity(identity: EdgeIdentity) -> EdgeIdentity:
     return identity
 
 
-def _check_address(value: str, what: str, shape: str) -> None:
-    match = _ADDRESS.match(value)
-    if match is None or not 0 < int(match[2]) < 65536:
-        raise InvalidRequest(f"{what} must look like {shape}, not {value[:80]!r}")
+def _check_address(shape: re.Pattern[str], value: str, rule: str) -> None:
+    match = shape.match(value)
+    if match is None or not 0 < int(match[1]) < 65536:
+        raise InvalidRequest(f"{rule}, not {value[:80]!r}")
