@@ -175,6 +175,14 @@ class S3Fifo:
         if key in self._items:
             self._change(key, holds=-1)
 
+    def clear(self, key: Key) -> None:
+        """The bytes of `key` are gone; its pins and holds stay."""
+        item = self._items.get(key)
+        if item is not None:
+            self._leave(key, item)
+            item.size_bytes = 0
+            self._place(key, item)
+
     def remove(self, key: Key) -> None:
         """Forgets `key` with its pins, holds and ghost."""
         item = self._items.pop(key, None)

@@ -2,19 +2,19 @@
 
 Holds only verified chunks. Never blocks. Invariants: bytes charged, page rounding and manifests included, never exceed the
 budget; a chunk's bytes are written once and never change. A part goes by closing its descriptor: nothing is truncated or
-punched, so pages that sendfile has queued on a socket keep their content (docs/decisions/part-files.md).
+punched, so pages that sendfile has queued on a socket keep their content (docs/decisions/one-file-per-part.md).
 """
 
 import os
 
 from edge_node.eviction import Key, Refused, S3Fifo
 from edge_node.location import Extent, Tier, run_length
+from edge_node.pages import pages_bytes
 from edge_node.store_metrics import StoreMetrics
 from reprise.chunks import CHUNK_BYTES
 from reprise.errors import QuotaExceeded
 from reprise.manifests import Manifest
 
-PAGE_BYTES = 4096
 RETRY_AFTER_S = 1.0
 # What a manifest adds to the process, measured: per chunk a digest object, its slot and its place in the signed bytes.
 MANIFEST_BYTES = 3072
@@ -75,41 +75,41 @@ class RamTier:
         part = self._parts.get(key)
         if part is not None and part.present >> chunk & 1:
             return
-        added_bytes = _pages(len(data)) + (0 if part else _pages(_manifest_bytes(manifest)))
+        added_bytes = pages_bytes(len(data)) + (0 if part else pages_bytes(_manifest_bytes(manifest)))
         outcome = self.policy.grow(key, added_bytes)
         if isinstance(outcome, Refused):
             raise self._refusal(f"{outcome.missing_bytes} bytes of RAM are missing and all the rest is in use")
         for victim in outcome.victims:
             self._metrics.evictions["ram", victim.part.value] += 1
-            self._parts.pop(victim).let_go()
+            self._close(victim)
         try:
             if part is None:
                 part = self._parts[key] = RamPart(key, manifest)
             os.pwrite(part.fd, data, chunk * CHUNK_BYTES)
         except OSError as error:
             # The machine has less memory or descriptors than the budget promised: the same answer as a full budget.
-            self.drop(key)
+            self.policy.clear(key)
+            self._close(key)
             raise self._refusal(f"the system gives no more memory: {error.strerror}") from None
         part.present |= 1 << chunk
 
     def drop(self, key: Key) -> None:
         """Forgets `key`, pinned or not."""
         self.policy.remove(key)
-        part = self._parts.pop(key, None)
-        if part is not None:
-            part.let_go()
+        self._close(key)
 
     def close(self) -> None:
         for key in list(self._parts):
             self.drop(key)
 
+    def _close(self, key: Key) -> None:
+        part = self._parts.pop(key, None)
+        if part is not None:
+            part.let_go()
+
     def _refusal(self, why: str) -> QuotaExceeded:
         self._metrics.refused_writes += 1
         return QuotaExceeded(f"the edge's RAM is full: {why}", retry_after_s=RETRY_AFTER_S)
-
-
-def _pages(length: int) -> int:
-    return -(-length // PAGE_BYTES) * PAGE_BYTES
 
 
 def _manifest_bytes(manifest: Manifest) -> int:

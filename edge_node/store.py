@@ -7,6 +7,7 @@ Invariants: `location` names only bytes that matched their signed digest in this
 purged rendition is in neither tier.
 """
 
+import asyncio
 import hashlib
 import resource
 from collections.abc import Iterable, Mapping
@@ -15,13 +16,22 @@ from pathlib import Path
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from prometheus_client import CollectorRegistry
 
-from edge_node.eviction import Key, Part, part_of
+from edge_node.cache_dir import CacheDir
+from edge_node.disk import DiskTier
+from edge_node.disk_admission import DiskAdmission
+from edge_node.disk_index import DiskIndex
+from edge_node.disk_writer import DiskWriter
+from edge_node.eviction import Key, Part, S3Fifo, part_of
 from edge_node.location import Extent, Tier
 from edge_node.ram import RamTier
 from edge_node.store_metrics import StoreMetrics
 from reprise.chunks import chunk_range
 from reprise.errors import NotFound
 from reprise.manifests import Manifest
+
+# An index row costs about 1 KB and its manifest; a remembered request 200 bytes.
+DISK_KEYS_MAX = 1_000_000
+SEEN_KEYS_MAX = 100_000
 
 
 class Entry:
@@ -47,15 +57,15 @@ class Entry:
         """Where `chunk` is. After COLD, `ensure_verified` tells whether it is really there."""
         if self.purged:
             return None
-        if self._store.ram.has(self._keys[part_of(chunk)], chunk):
-            return Tier.RAM
-        return None
+        key = self._keys[part_of(chunk)]
+        return Tier.RAM if self._store.ram.has(key, chunk) else self._store.disk.index.has(key, chunk)
 
     def extent(self, chunk: int, chunks_max: int) -> Extent | None:
         """`chunk` and what follows it in the same part and tier, at most `chunks_max`, when that can be sent at once."""
         if self.purged:
             return None
-        return self._store.ram.extent(self._keys[part_of(chunk)], chunk, chunks_max)
+        key = self._keys[part_of(chunk)]
+        return self._store.ram.extent(key, chunk, chunks_max) or self._store.disk.index.extent(key, chunk, chunks_max)
 
     def location(self, chunk: int) -> tuple[int, int] | None:
         """(fd, offset) of one chunk, as `extent`."""
@@ -64,7 +74,12 @@ class Entry:
 
     async def ensure_verified(self, chunk: int) -> bool:
         """Whether `chunk` is here and matches its digest. After True, `location` gives it. False is a miss."""
-        return self.extent(chunk, 1) is not None
+        if self.extent(chunk, 1) is not None:
+            return True
+        if self.purged:
+            return False
+        good = await self._store.disk.ensure_verified(self._keys[part_of(chunk)], chunk, self.manifest)
+        return good and not self.purged
 
     def verify(self, chunk: int, data: bytes | memoryview) -> bool:
         """Whether `data` is what the manifest says chunk `chunk` is."""
@@ -75,12 +90,14 @@ class Entry:
         if self.purged:
             raise NotFound(f"rendition {self.rendition_id} was purged")
         assert len(data) == chunk_range(chunk, self.manifest.size_bytes).length
-        self._store.ram.write(self._keys[part_of(chunk)], chunk, data, self.manifest)
+        key = self._keys[part_of(chunk)]
+        self._store.ram.write(key, chunk, data, self.manifest)
+        self._store.spill(key)
 
     def touch(self, part: Part) -> None:
         """Counts one request for `part`: once per request, follower or not."""
         if not self.purged:
-            self._store.ram.policy.touch(self._keys[part])
+            self._store.touch(self._keys[part])
 
     def pin(self) -> None:
         """A fill runs: nothing of this rendition is evicted from RAM until as many `unpin`."""
@@ -107,11 +124,18 @@ class Entry:
 class Store:
     """Both tiers under one roof."""
 
-    def __init__(self, ram: RamTier, metrics: StoreMetrics) -> None:
+    def __init__(
+        self, ram: RamTier, directory: CacheDir, index: DiskIndex, writer: DiskWriter, metrics: StoreMetrics
+    ) -> None:
         self.ram = ram
         self.metrics = metrics
+        admission = DiskAdmission(SEEN_KEYS_MAX)
+        self.disk = DiskTier(directory, index, admission, writer, metrics, on_written=self.spill)
         # Those in use.
         self._entries: dict[str, Entry] = {}
+        self._adoption: asyncio.Task[None] | None = None
+        metrics.size_bytes = lambda: {"ram": self.ram.policy.size_bytes, "disk": self.disk.policy.size_bytes}
+        metrics.disk_writable = lambda: writer.writable
 
     @classmethod
     def open(
@@ -124,14 +148,28 @@ class Store:
     ) -> "Store":
         """Locks `cache_dir`. `keys` verify the manifests found in it. ConfigError when another edge uses it."""
         metrics = StoreMetrics(registry)
+        # Half of the process's descriptors for parts in RAM, an eighth for parts on disk, the rest for sockets.
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
-        return cls(RamTier(ram_bytes_max, descriptors // 2, metrics), metrics)
+        directory = CacheDir(cache_dir, keys)
+        policy = S3Fifo(disk_bytes_max, DISK_KEYS_MAX)
+        index = DiskIndex(policy, descriptors // 8, directory.open_part)
+        return cls(RamTier(ram_bytes_max, descriptors // 2, metrics), directory, index, DiskWriter(metrics), metrics)
 
     async def start(self) -> None:
         """Adopts what the cache directory holds, in the background."""
+        self._adoption = asyncio.create_task(self.disk.adopt(), name="cache.adopt")
+
+    async def adopted(self) -> None:
+        """Returns when all that the cache directory held is known."""
+        assert self._adoption is not None
+        await asyncio.shield(self._adoption)
 
     async def close(self) -> None:
-        """Frees all memory."""
+        """Ends disk work within a bound and frees all memory; the cache directory stays."""
+        if self._adoption is not None:
+            self._adoption.cancel()
+            await asyncio.wait({self._adoption})
+        await self.disk.close()
         self.ram.close()
 
     def entry(self, manifest: Manifest) -> Entry:
@@ -150,26 +188,49 @@ class Store:
         manifest = entry.manifest if entry else self._manifest(rendition_id)
         return self.entry(manifest) if manifest else None
 
+    def keep(self, rendition_id: str) -> None:
+        """Admits a rendition to disk at once: it was prewarmed."""
+        for key in _keys(rendition_id):
+            self.disk.admission.keep(key)
+            self.spill(key)
+
+    async def purge(self, rendition_id: str) -> None:
+        """Drops a rendition from both tiers before it first waits; returns when nothing of it is left on disk."""
+        entry = self._entries.pop(rendition_id, None)
+        if entry is not None:
+            entry.purged = True
+        for key in _keys(rendition_id):
+            self.ram.drop(key)
+        await self.disk.purge(rendition_id)
+
+    # For Entry
+
+    def touch(self, key: Key) -> None:
+        """Counts a request for `key` in both tiers; the second one writes it to disk."""
+        self.ram.policy.touch(key)
+        self.disk.policy.touch(key)
+        self.disk.admission.touch(key)
+        self.spill(key)
+
+    def spill(self, key: Key) -> None:
+        """Lets the disk tier write what it lacks of what RAM has."""
+        part = self.ram.part(key)
+        if part is not None:
+            self.disk.spill(key, part)
+
     def forget(self, entry: Entry) -> None:
         """Nobody uses `entry` any more; its bytes stay as long as their tier keeps them."""
         del self._entries[entry.rendition_id]
         for key in entry.keys:
             self.ram.policy.unhold(key)
 
-    def keep(self, rendition_id: str) -> None:
-        """Admits a rendition to disk at once: it was prewarmed."""
-
-    async def purge(self, rendition_id: str) -> None:
-        """Drops a rendition from both tiers before the first await; returns when nothing of it is left on disk."""
-        entry = self._entries.pop(rendition_id, None)
-        if entry is not None:
-            entry.purged = True
-        for part in Part:
-            self.ram.drop(Key(rendition_id, part))
-
     def _manifest(self, rendition_id: str) -> Manifest | None:
-        for part in Part:
-            held = self.ram.part(Key(rendition_id, part))
-            if held is not None:
-                return held.manifest
-        return None
+        for key in _keys(rendition_id):
+            part = self.ram.part(key)
+            if part is not None:
+                return part.manifest
+        return self.disk.index.manifest(rendition_id)
+
+
+def _keys(rendition_id: str) -> list[Key]:
+    return [Key(rendition_id, part) for part in Part]

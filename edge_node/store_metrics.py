@@ -21,7 +21,7 @@ class StoreMetrics(Collector):
     disk_errors: Counter[str] = field(default_factory=Counter)
     corrupt_chunks: int = 0
     refused_writes: int = 0
-    spilled_bytes: int = 0
+    spilled_chunks: int = 0
     adopted: Counter[str] = field(default_factory=Counter)
     size_bytes: Callable[[], dict[str, int]] = dict
     disk_writable: Callable[[], bool] = lambda: True
@@ -39,7 +39,7 @@ class StoreMetrics(Collector):
         for name, text, value in (
             ("reprise_edge_corrupt_chunks", "Chunks on disk that did not match their digest", self.corrupt_chunks),
             ("reprise_edge_refused_writes", "Chunks refused because all RAM was pinned", self.refused_writes),
-            ("reprise_edge_spilled_bytes", "Bytes written to the disk tier", self.spilled_bytes),
+            ("reprise_edge_spilled_chunks", "Chunks written to the disk tier", self.spilled_chunks),
         ):
             yield CounterMetricFamily(name, text, value=value)
         sizes = GaugeMetricFamily("reprise_edge_store_bytes", "Bytes charged to a tier", labels=("tier",))
