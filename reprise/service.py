@@ -23,6 +23,7 @@ from prometheus_client import CollectorRegistry
 
 from reprise import config, rpc, tracing
 from reprise import log as logs
+from reprise.errors import RepriseError
 from reprise.grpc_web import Bridge, method_table
 from reprise.http_message import Handler, Request, Response, Route, text_response
 from reprise.http_server import HttpServer, Limits
@@ -81,7 +82,7 @@ def main(name: str, settings_class: type[S], build: Callable[[S], AbstractAsyncC
         logs.start(name, settings.log_format, settings.log_level)
         tracing.start(name, settings.otlp_endpoint)
         asyncio.run(_build_and_run(build, settings))
-    except config.ConfigError as error:
+    except RepriseError as error:
         sys.exit(f"{name}: {error}")
 
 

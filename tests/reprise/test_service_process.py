@@ -52,6 +52,7 @@ def test_a_process_serves_logs_json_lines_and_ends_cleanly_on_sigterm(
     [
         ("drain_deadline_s", "soon", "toy: REPRISE_TOY_DRAIN_DEADLINE_S must be float, not 'soon'"),
         ("grpc_address", "nowhere", "toy: grpc_address must be \"host:port\", not 'nowhere'"),
+        ("toy_id", "a b", "toy: toy_id must be 1 to 64 of A-Z a-z 0-9 _ -, not 'a b'"),
         ("log_level", "loud", "toy: log_level must be debug, info, warning, error or critical, not 'loud'"),
         ("log_format", "xml", "toy: log_format must be json or console, not 'xml'"),
     ],
