@@ -10,12 +10,13 @@ import ctypes
 import os
 import signal
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1
-_LIBC = ctypes.CDLL(None, use_errno=True)
+# Looked up now: between fork and exec only the call itself is safe.
+_PRCTL = ctypes.CDLL(None).prctl
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,13 +42,6 @@ class Process:
 
     def __init__(self, spec: Spec) -> None:
         self.spec = spec
-        starter = os.getpid()
-
-        def tie_to_starter() -> None:
-            _LIBC.prctl(_PR_SET_PDEATHSIG, int(spec.orphan_signal))
-            if os.getppid() != starter:  # it died between fork and prctl
-                os._exit(1)
-
         _remove(spec.leftovers)
         with spec.log_path.open("ab") as log:
             self._popen = subprocess.Popen(
@@ -58,7 +52,7 @@ class Process:
                 stdout=log,
                 stderr=log,
                 start_new_session=True,
-                preexec_fn=tie_to_starter,  # two system calls; starters run no gRPC
+                preexec_fn=tied(spec.orphan_signal),
             )
 
     @property
@@ -82,16 +76,32 @@ class Process:
                 os.close(watch)
         return self._popen.wait()
 
+    def kill(self) -> None:
+        """Ends it and what it started, now."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
     def stop(self) -> None:
-        """Asks it to end, waits a bounded time, then kills it and what it started."""
+        """Asks it to end, waits a bounded time, then kills it and what it started. Returns when it is gone."""
         if self.exit_code() is None:
             self._popen.send_signal(self.spec.stop_signal)
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._popen.wait(self.spec.stop_deadline_s)
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.pid, signal.SIGKILL)
+        self.kill()
         self._popen.wait()
         _remove(self.spec.leftovers)
+
+
+def tied(orphan_signal: signal.Signals) -> Callable[[], None]:
+    """A `preexec_fn` that ties a child to this process. It makes two system calls and no more: safe after a fork."""
+    starter = os.getpid()
+
+    def tie() -> None:
+        _PRCTL(_PR_SET_PDEATHSIG, int(orphan_signal))
+        if os.getppid() != starter:  # it died between fork and prctl
+            os._exit(1)
+
+    return tie
 
 
 def outcome(exit_code: int) -> str:

@@ -1,0 +1,185 @@
+"""The commands and their options. Each checks its words, makes one call, and prints."""
+
+import asyncio
+import json
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from reprise.cli import folder as folders
+from reprise.cli.narrator import Narrator
+from reprise.cli.plan import Shape
+
+app = typer.Typer(
+    name="reprise",
+    help="A self-hosted music-streaming mesh: run one on this machine, find a song, play it.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Data = Annotated[
+    Path | None,
+    typer.Option(
+        "--data", envvar="REPRISE_DATA", help="The mesh's folder. [default: ~/.local/share/reprise]", show_default=False
+    ),
+]
+Json = Annotated[bool, typer.Option("--json", help="JSON for programs instead of text.")]
+Songs = Annotated[
+    list[str], typer.Argument(help="Song ids, or texts to search for (the first hit counts).", metavar="SONG...")
+]
+
+
+class DoorName(StrEnum):
+    """The ways to an edge's bytes."""
+
+    HTTP = "http"
+    GRPC = "grpc"
+    GRPC_WEB = "grpc-web"
+
+
+@app.command()
+def up(
+    data: Data = None,
+    edges: Annotated[int, typer.Option(help="Edge caches.")] = 3,
+    regions: Annotated[str, typer.Option(help="Comma-separated; edges take turns.")] = "north,south",
+    music: Annotated[
+        Path | None,
+        typer.Option(exists=True, help="Import this folder. [default: a few free songs]", show_default=False),
+    ] = None,
+    port_base: Annotated[
+        int,
+        typer.Option(
+            help="Use ports from this number on. [default: free ones, kept over restarts]", show_default=False
+        ),
+    ] = 0,
+    detach: Annotated[
+        bool, typer.Option("--detach", help="Return when all is ready; stop with `reprise down`.")
+    ] = False,
+    origins: Annotated[int, typer.Option(help="Origins in front of S3.")] = 1,
+    balancers: Annotated[int, typer.Option(help="Balancers.")] = 1,
+    s3_audit_port: Annotated[
+        int, typer.Option(help="Send S3's access records (fluent forward) to this loopback port.", hidden=True)
+    ] = 0,
+) -> None:
+    """Start a mesh on this machine: engines, catalog, origin, balancer, edges, music."""
+    from reprise.cli import up as runs
+
+    shape = Shape(edges, tuple(name.strip() for name in regions.split(",") if name.strip()), origins, balancers)
+    wish = runs.Wish(
+        folder=folders.locate(data),
+        shape=shape,
+        music=music.absolute() if music else None,
+        port_base=port_base,
+        s3_audit_port=s3_audit_port,
+    )
+    (runs.detached if detach else runs.foreground)(wish, Narrator())
+
+
+@app.command()
+def down(data: Data = None) -> None:
+    """Stop the mesh and everything that belongs to it."""
+    from reprise.cli import up as runs
+
+    runs.down(folders.locate(data), Narrator())
+
+
+@app.command("import")
+def import_(
+    paths: Annotated[list[Path], typer.Argument(exists=True, metavar="PATH...", help="Audio files and folders.")],
+    data: Data = None,
+    as_json: Json = False,
+) -> None:
+    """Import songs; what is known already is skipped."""
+    from reprise.cli import imports
+
+    raise typer.Exit(asyncio.run(imports.run(folders.locate(data), [p.absolute() for p in paths], as_json=as_json)))
+
+
+@app.command()
+def search(
+    query: Annotated[list[str], typer.Argument(metavar="QUERY", help="Words of title, artist or release.")],
+    data: Data = None,
+    as_json: Json = False,
+    limit: Annotated[int, typer.Option(min=1, max=100, help="At most so many songs.")] = 20,
+) -> None:
+    """Find songs."""
+    from reprise.cli import mesh_file, songs
+
+    mesh = mesh_file.read(folders.locate(data))
+    found = asyncio.run(songs.search(mesh, " ".join(query), limit))
+    if as_json:
+        sys.stdout.write(json.dumps([song.as_json() for song in found], ensure_ascii=False, indent=2) + "\n")
+    elif found:
+        Narrator().table(songs.table(found))
+    else:
+        sys.stderr.write("nothing found: try fewer or other words\n")
+
+
+@app.command()
+def play(
+    song: Annotated[str, typer.Argument(help="A song id, or a text to search for (the first hit counts).")],
+    data: Data = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", help="Write here instead of standard output.", show_default=False)
+    ] = None,
+    pace: Annotated[float, typer.Option(min=0, help="Times real time; 0 is as fast as it comes.")] = 0,
+    door: Annotated[DoorName, typer.Option(help="How to ask the edge.")] = DoorName.HTTP,
+) -> None:
+    """Fetch a song's audio through the mesh, across dying edges, and verify every byte."""
+    from reprise.cli import mesh_file, play_command
+
+    if output is None and sys.stdout.isatty():
+        raise typer.BadParameter(
+            "audio does not go to a terminal: give -o FILE, or pipe it, as in `reprise play SONG | mpv -`"
+        )
+    mesh = mesh_file.read(folders.locate(data))
+    asyncio.run(play_command.run(mesh, song, output, pace=pace, door=door.value))
+
+
+@app.command()
+def status(data: Data = None, as_json: Json = False) -> None:
+    """What runs, and how loaded each edge is."""
+    from reprise.cli import mesh_file, operator
+    from reprise.cli import status as statuses
+
+    folder = folders.locate(data)
+    rows = asyncio.run(statuses.gather(mesh_file.read(folder), operator.token(folder)))
+    if as_json:
+        sys.stdout.write(json.dumps([row.as_json() for row in rows], indent=2) + "\n")
+    else:
+        Narrator().table(statuses.table(rows))
+    if not all(row.up for row in rows):
+        raise typer.Exit(1)
+
+
+@app.command()
+def drain(
+    edge: Annotated[str, typer.Argument(help="The edge's id, as `reprise status` shows it.")],
+    data: Data = None,
+    deadline: Annotated[int, typer.Option(min=0, max=3600, help="Seconds until streams are cut.")] = 30,
+    undo: Annotated[bool, typer.Option("--undo", help="Bring a drained edge back.")] = False,
+) -> None:
+    """Take an edge out of service: its listeners move on, then it ends."""
+    from reprise.cli import operator
+
+    operator.drain(folders.locate(data), edge, deadline, undo=undo)
+
+
+@app.command()
+def prewarm(song: Songs, data: Data = None) -> None:
+    """Bring songs into the edges' caches before anyone asks."""
+    from reprise.cli import operator
+
+    asyncio.run(operator.prewarm(folders.locate(data), song))
+
+
+@app.command()
+def purge(song: Songs, data: Data = None) -> None:
+    """Drop songs from every edge's cache."""
+    from reprise.cli import operator
+
+    asyncio.run(operator.purge(folders.locate(data), song))

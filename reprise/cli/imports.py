@@ -1,0 +1,41 @@
+"""`reprise import`: runs an import into a running mesh and shows each file's outcome."""
+
+import contextlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from reprise.cli import mesh_file, plan
+from reprise.cli.folder import Folder
+from reprise.cli.narrator import Narrator
+from reprise.cli.songs_import import Tally, events
+
+
+async def run(folder: Folder, paths: Sequence[Path], *, as_json: bool) -> int:
+    """The exit code: 0 when every file is in the catalog now, 1 when one failed or the import stopped early."""
+    mesh = mesh_file.read(folder)
+    told = events(paths, plan.ingest_environment(folder, mesh.catalog.grpc, mesh.s3_endpoint), folder.log("import"))
+    tally, voice = Tally(), Narrator()
+    with contextlib.nullcontext() if as_json else voice.progress("importing") as bar:
+        async with contextlib.aclosing(told):
+            async for event in told:
+                tally.add(event)
+                if bar is None:
+                    sys.stdout.write(json.dumps(event, ensure_ascii=False) + "\n")
+                    sys.stdout.flush()
+                elif event["event"] == "start":
+                    bar.total(event["total"])
+                elif event["event"] == "file":
+                    bar.advance()
+                    voice.plain(_line(event))
+    if not as_json:
+        voice.plain(tally.text)
+    if tally.error:
+        sys.stderr.write(f"reprise: the import stopped early: {tally.error}\n")
+    return 1 if tally.error or tally.failed else 0
+
+
+def _line(event: dict[str, str]) -> str:
+    detail = event["reason"] or event["title"]
+    return f"{event['outcome']:<8}  {event['path']}{'  ' + detail if detail else ''}"

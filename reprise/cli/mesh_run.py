@@ -1,0 +1,134 @@
+"""A whole mesh in one supervisor: engines, services, music; from nothing to ready, and down again in order."""
+
+import contextlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from reprise import s3
+from reprise.cli import demo_music, keys, mesh_file, plan
+from reprise.cli.folder import Folder, write_whole
+from reprise.cli.narrator import Narrator
+from reprise.cli.plan import Backends, Shape
+from reprise.cli.songs_import import Tally, events
+from reprise.cli.supervisor import Supervisor
+from reprise.cli.unit import ServiceUnit
+from reprise.engines import ports
+from reprise.engines.postgres import Postgres, create_database
+from reprise.engines.seaweedfs import PORT_NAMES, Seaweedfs, create_bucket
+from reprise.engines.valkey import Valkey
+from reprise.errors import Unavailable
+
+
+@dataclass(kw_only=True)
+class MeshRun:
+    """The mesh of one folder, while its supervisor runs."""
+
+    folder: Folder
+    shape: Shape
+    narrator: Narrator
+    port_base: int = 0
+    s3_audit_port: int = 0
+    _services: tuple[plan.Service, ...] = ()
+    _backends: Backends | None = None
+    _supervisor: Supervisor = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._supervisor = Supervisor(
+            say=self.narrator.say,
+            on_start=self._write_mesh_file,
+            stays_down=lambda name: (self.folder.drained / name).exists(),
+        )
+
+    async def start(self) -> None:
+        """Brings everything up, stage by stage; returns when all is ready."""
+        keys.create(self.folder, self.shape.edge_names)
+        for name in self.shape.edge_names:
+            (self.folder.drained / name).unlink(missing_ok=True)
+        assigned = ports.assign(self.shape.port_names(), ports.load(self.folder.ports), self.port_base)
+        write_whole(self.folder.ports, json.dumps(assigned, indent=2) + "\n")
+        self._backends = await self._start_engines(assigned)
+        self._services = plan.services(self.shape, self.folder, assigned, self._backends)
+        units = {service.name: ServiceUnit(service, self.folder) for service in self._services}
+        for stage in self.shape.stages():
+            await self._supervisor.start([units[name] for name in stage])
+        self._write_mesh_file(complete=True)
+
+    async def import_music(self, given: Path | None) -> Tally:
+        """Imports the given folder, or once the demo music. Files that fail are named; they stop nothing."""
+        marker = self.folder.path / "demo-music-imported"
+        if given is None and marker.exists():
+            return Tally()
+        source = given or self.folder.music
+        if given is None:
+            await demo_music.ensure(source, self.folder.log("demo-music"), self.narrator.say)
+        tally = await self._import([source])
+        if given is None and not tally.failed:
+            marker.touch()
+        return tally
+
+    async def stop(self) -> None:
+        """Ends everything, in the reverse order of its start."""
+        self.folder.mesh_file.unlink(missing_ok=True)
+        self._services = ()
+        await self._supervisor.stop(tuple(reversed(self.shape.stages())))
+
+    def kill(self) -> None:
+        """Ends everything at once."""
+        self._supervisor.kill()
+
+    async def _start_engines(self, assigned: dict[str, int]) -> Backends:
+        folder, log = self.folder, self.folder.log
+        postgres = Postgres(
+            directory=folder.state("postgres"),
+            port=assigned["postgres"],
+            password=keys.read(folder, keys.POSTGRES_PASSWORD),
+            log_path=log("postgres"),
+        )
+        valkey = Valkey(
+            directory=folder.state("valkey"),
+            port=assigned["valkey"],
+            password=keys.read(folder, keys.VALKEY_PASSWORD),
+            log_path=log("valkey"),
+        )
+        access_key, secret_key = keys.read(folder, keys.S3_CREDENTIALS).split()
+        seaweedfs = Seaweedfs(
+            directory=folder.state("seaweedfs"),
+            ports={name: assigned[f"seaweedfs.{name}"] for name in PORT_NAMES},
+            access_key=access_key,
+            secret_key=secret_key,
+            log_path=log("seaweedfs"),
+            audit_port=self.s3_audit_port,
+        )
+        await self._supervisor.start([postgres, valkey, seaweedfs])
+        await create_database(postgres.dsn("postgres"), plan.DATABASE)
+        await create_bucket(s3.Bucket(seaweedfs.endpoint, plan.BUCKET, folder.secret(keys.S3_CREDENTIALS)))
+        return Backends(postgres.dsn(plan.DATABASE), valkey.url, seaweedfs.endpoint)
+
+    async def _import(self, paths: Sequence[Path]) -> Tally:
+        assert self._backends is not None
+        catalog = self._services[0]
+        environment = plan.ingest_environment(self.folder, catalog.grpc, self._backends.s3_endpoint)
+        tally = Tally()
+        told = events(paths, environment, self.folder.log("import"))
+        with self.narrator.progress("importing music") as bar:
+            async with contextlib.aclosing(told):
+                async for event in told:
+                    tally.add(event)
+                    if event["event"] == "start":
+                        bar.total(event["total"])
+                    elif event["event"] == "file":
+                        bar.advance()
+                        if event["outcome"] == "failed":
+                            self.narrator.say(f"not imported: {event['path']}: {event['reason']}")
+        if tally.error:
+            raise Unavailable(f"the import stopped early: {tally.error}")
+        self.narrator.say(f"music: {tally.text}")
+        return tally
+
+    def _write_mesh_file(self, *, complete: bool = False) -> None:
+        # Until all is ready there is no file, so that nobody takes half a mesh for a whole one.
+        if complete or self.folder.mesh_file.exists():
+            assert self._backends is not None
+            mesh_file.write(self.folder, self._services, self._supervisor.pids(), self._backends)

@@ -1,0 +1,101 @@
+"""What the commands tell people: steps with their time, troubles, tables, a progress bar. Plain lines when nobody watches."""
+
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from reprise.cli.folder import Folder, locate
+from reprise.cli.mesh_file import Mesh
+
+# Between lines of progress where a bar cannot be drawn.
+LINE_EVERY_S = 2.0
+FILE_COLUMNS = 160
+
+
+class Narrator:
+    """Speaks to a terminal or a file."""
+
+    def __init__(self, console: Console | None = None) -> None:
+        self._console = console or Console(highlight=False, soft_wrap=True)
+        if not self._console.is_terminal and "COLUMNS" not in os.environ:
+            # Nothing says how wide a file is: wide enough for a table's rows to stay whole.
+            self._console.width = FILE_COLUMNS
+        self._started = time.monotonic()
+
+    def say(self, text: str) -> None:
+        """One line, with the seconds since the command began."""
+        elapsed = time.monotonic() - self._started
+        self._console.print(f"[dim]{elapsed:6.1f} s[/dim]  ", end="")
+        self._console.print(text, markup=False)
+
+    def plain(self, text: str) -> None:
+        """Text as it is."""
+        self._console.print(text, markup=False)
+
+    def table(self, table: Table) -> None:
+        self._console.print(table)
+
+    @contextmanager
+    def progress(self, what: str) -> "Iterator[Bar]":
+        """A bar for countable work."""
+        if not self._console.is_terminal:
+            yield Bar(self, None, what)
+            return
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self._console, transient=True) as drawn:
+            yield Bar(self, drawn, what)
+
+
+class Bar:
+    """Progress of one piece of work."""
+
+    def __init__(self, narrator: Narrator, drawn: Progress | None, what: str) -> None:
+        self._narrator = narrator
+        self._drawn = drawn
+        self._what = what
+        self._task = drawn.add_task(what, total=None) if drawn else None
+        self._done = self._total = 0
+        self._said = time.monotonic()
+
+    def total(self, count: int) -> None:
+        """How much there is."""
+        self._total = count
+        if self._drawn is not None and self._task is not None:
+            self._drawn.update(self._task, total=count)
+
+    def advance(self) -> None:
+        """One more is done."""
+        self._done += 1
+        if self._drawn is not None and self._task is not None:
+            self._drawn.advance(self._task)
+        elif time.monotonic() - self._said >= LINE_EVERY_S:
+            self._said = time.monotonic()
+            self._narrator.say(f"{self._what}: {self._done} of {self._total}")
+
+
+def addresses(mesh: Mesh) -> Table:
+    """Where everything listens."""
+    table = Table("service", "region", "gRPC", "HTTP and gRPC-web", "pid", title="Reprise mesh", title_justify="left")
+    for place in (*mesh.services, *mesh.edges):
+        table.add_row(place.name, place.region, place.grpc, place.http, str(place.pid))
+    return table
+
+
+def next_steps(mesh: Mesh, folder: Folder, command: str, song: str) -> str:
+    """What to type next."""
+    data = "" if folder == locate(None) else f" --data {folder.path}"
+    return "\n".join(
+        (
+            "Try:",
+            f"  {command} search{data} '{song}'",
+            f"  {command} play{data} '{song}' -o song.mp4",
+            f"  {command} status{data}",
+            f"  {command} down{data}",
+            f"Or in a browser: {mesh.balancers[0].http}/",
+        )
+    )

@@ -1,0 +1,179 @@
+"""What a mesh on one machine consists of: which services, in which order, told what. Pure.
+
+The order of `STAGES` is the order of starting; stopping is the reverse, so that nothing loses what it stands on while it still
+has work to finish.
+"""
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from reprise.cli import keys
+from reprise.cli.folder import Folder
+from reprise.engines.ports import LOOPBACK
+from reprise.engines.seaweedfs import PORT_NAMES
+from reprise.errors import InvalidRequest
+
+COUNT_MAX = 64
+BUCKET = "reprise"
+DATABASE = "reprise"
+# A laptop's share: enough to see both tiers at work, small enough to forget about.
+EDGE_RAM_BYTES = 256 << 20
+EDGE_DISK_BYTES = 2 << 30
+EDGE_NIC_BPS = 1_000_000_000
+EDGE_STREAMS = 2_000
+DRAIN_DEADLINE_S = 3
+_REGION = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
+
+
+@dataclass(frozen=True, slots=True)
+class Shape:
+    """How many of each, and where. Checked when made."""
+
+    edges: int = 3
+    regions: tuple[str, ...] = ("north", "south")
+    origins: int = 1
+    balancers: int = 1
+
+    def __post_init__(self) -> None:
+        for what, count in (("edges", self.edges), ("origins", self.origins), ("balancers", self.balancers)):
+            if not 1 <= count <= COUNT_MAX:
+                raise InvalidRequest(f"--{what} {count} is out of range: use 1 to {COUNT_MAX}")
+        if not self.regions or len(set(self.regions)) < len(self.regions):
+            raise InvalidRequest(f"--regions needs different names, comma-separated, not {','.join(self.regions)!r}")
+        for region in self.regions:
+            if not _REGION.match(region):
+                raise InvalidRequest(f"region {region!r} is malformed: use 1 to 64 of A-Z a-z 0-9 _ -")
+
+    @property
+    def balancer_names(self) -> tuple[str, ...]:
+        return _numbered("balancer", self.balancers)
+
+    @property
+    def origin_names(self) -> tuple[str, ...]:
+        return _numbered("origin", self.origins)
+
+    @property
+    def edge_names(self) -> tuple[str, ...]:
+        return tuple(f"edge-{number}" for number in range(1, self.edges + 1))
+
+    def region_of(self, edge_name: str) -> str:
+        """Regions take turns."""
+        return self.regions[self.edge_names.index(edge_name) % len(self.regions)]
+
+    def stages(self) -> tuple[tuple[str, ...], ...]:
+        """Services that start together, in order; each stage stands on the ones before."""
+        return (("catalog", *self.origin_names), self.balancer_names, self.edge_names)
+
+    def port_names(self) -> tuple[str, ...]:
+        """Everything that needs a port, services first: these are the ones people type."""
+        services = [f"{name}.{door}" for stage in self.stages() for name in stage for door in ("http", "grpc")]
+        return (*services, "postgres", "valkey", *(f"seaweedfs.{name}" for name in PORT_NAMES))
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One process of ours: `python -m <module>` with these settings."""
+
+    name: str
+    module: str
+    grpc_port: int
+    http_port: int
+    env: Mapping[str, str]
+    region: str = ""
+
+    @property
+    def grpc(self) -> str:
+        return f"{LOOPBACK}:{self.grpc_port}"
+
+    @property
+    def http(self) -> str:
+        return f"http://{LOOPBACK}:{self.http_port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Backends:
+    """Where the engines are."""
+
+    postgres_dsn: str
+    valkey_url: str
+    s3_endpoint: str
+
+
+def services(shape: Shape, folder: Folder, ports: Mapping[str, int], backends: Backends) -> tuple[Service, ...]:
+    """Every service of the mesh, in the order of starting."""
+    s3 = {
+        "s3_endpoint": backends.s3_endpoint,
+        "s3_bucket": BUCKET,
+        "s3_credentials_path": str(folder.secret(keys.S3_CREDENTIALS)),
+    }
+    mesh_key = {"mesh_key_path": str(folder.secret(keys.MESH_KEY))}
+
+    def address(name: str) -> str:
+        return f"{LOOPBACK}:{ports[name + '.grpc']}"
+
+    def service(name: str, module: str, settings: Mapping[str, str], region: str = "") -> Service:
+        grpc_port, http_port = ports[f"{name}.grpc"], ports[f"{name}.http"]
+        fixed = {
+            "grpc_address": f"{LOOPBACK}:{grpc_port}",
+            "http_address": f"{LOOPBACK}:{http_port}",
+            "drain_deadline_s": str(DRAIN_DEADLINE_S),
+        }
+        return Service(name, module, grpc_port, http_port, _environment(module, {**fixed, **settings}), region)
+
+    def balancer(name: str) -> Service:
+        own = {"balancer_id": name, "catalog_address": address("catalog"), "valkey_url": backends.valkey_url}
+        return service(name, "balancer", {**own, **mesh_key, "default_region": shape.regions[0]})
+
+    def edge(name: str) -> Service:
+        upstream = {
+            "balancers": _addresses(shape.balancer_names, address),
+            "origins": _addresses(shape.origin_names, address),
+        }
+        return service(name, "edge_node", {**_edge_settings(name, shape, folder), **upstream}, shape.region_of(name))
+
+    return (
+        service("catalog", "catalog", {"postgres_dsn": backends.postgres_dsn, **s3, **mesh_key}),
+        *(service(name, "origin", {**s3, **mesh_key}) for name in shape.origin_names),
+        *(balancer(name) for name in shape.balancer_names),
+        *(edge(name) for name in shape.edge_names),
+    )
+
+
+def ingest_environment(folder: Folder, catalog_address: str, s3_endpoint: str) -> dict[str, str]:
+    """What an import into this mesh is told."""
+    settings = {
+        "catalog_address": catalog_address,
+        "s3_endpoint": s3_endpoint,
+        "s3_bucket": BUCKET,
+        "s3_credentials_path": str(folder.secret(keys.S3_CREDENTIALS)),
+        "manifest_key_path": str(folder.secret(keys.MANIFEST_KEY)),
+        "operator_key_path": str(folder.secret(keys.OPERATOR_KEY)),
+    }
+    return _environment("ingest", settings)
+
+
+def _edge_settings(name: str, shape: Shape, folder: Folder) -> dict[str, str]:
+    return {
+        "edge_id": name,
+        "region": shape.region_of(name),
+        "edge_key_path": str(folder.secret(keys.edge_key_name(name))),
+        "manifest_keys_path": str(folder.secret(keys.MANIFEST_PUBLIC)),
+        "cache_dir": str(folder.state(name)),
+        "ram_bytes_max": str(EDGE_RAM_BYTES),
+        "disk_bytes_max": str(EDGE_DISK_BYTES),
+        "nic_capacity_bps": str(EDGE_NIC_BPS),
+        "stream_limit": str(EDGE_STREAMS),
+    }
+
+
+def _environment(module: str, settings: Mapping[str, str]) -> dict[str, str]:
+    return {f"REPRISE_{module.upper()}_{name.upper()}": value for name, value in settings.items()}
+
+
+def _numbered(name: str, count: int) -> tuple[str, ...]:
+    return (name,) if count == 1 else tuple(f"{name}-{number}" for number in range(1, count + 1))
+
+
+def _addresses(names: Sequence[str], address: Callable[[str], str]) -> str:
+    return ",".join(address(name) for name in names)
