@@ -31,7 +31,6 @@ from reprise.balancer.v1.balancer_service_pb2_grpc import (
 )
 from reprise.config import ConfigError, read_secret
 from reprise.http_message import Route
-from reprise.ids import check_id
 from reprise.metrics import LoopLag
 from reprise.service import App, main
 
@@ -45,9 +44,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     # Starting from the time of day, epochs grow across restarts of this balancer too.
     mesh = Mesh(epoch=time.time_ns() // 1_000_000, now=_clock())
     metrics.watch(mesh)
-    mint = Mint(
-        check_id(settings.balancer_id, "balancer_id"), _mesh_key(settings), time.time, lambda: secrets.token_urlsafe(9)
-    )
+    mint = Mint(settings.balancer_id, _mesh_key(settings), time.time, lambda: secrets.token_urlsafe(9))
     async with AsyncExitStack() as stack:
         channel = await stack.enter_async_context(rpc.channel(settings.catalog_address))
         songs = Songs(CatalogClient(settings.catalog_address, channel).songs, metrics, _clock)
@@ -69,7 +66,7 @@ def _app(
         songs,
         mint,
         metrics,
-        default_region=check_id(settings.default_region, "default_region"),
+        default_region=settings.default_region,
         clock=_clock,
         new_session_id=lambda: secrets.token_urlsafe(12),
     )

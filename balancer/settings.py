@@ -3,6 +3,9 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from reprise.config import ConfigError
+from reprise.errors import InvalidRequest
+from reprise.ids import check_id
 from reprise.service import ServiceSettings
 
 
@@ -19,3 +22,13 @@ class Settings(ServiceSettings):
     default_region: str
     # "redis://host:port/0"; empty works without an edge directory.
     valkey_url: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("balancer_id", "default_region"):
+            try:
+                check_id(getattr(self, name), name)
+            except InvalidRequest as error:
+                raise ConfigError(error.message) from None
+        host, _, port = self.catalog_address.rpartition(":")
+        if not host or not port.isdigit():
+            raise ConfigError(f"catalog_address must look like host:port, not {self.catalog_address!r}")

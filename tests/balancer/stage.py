@@ -1,6 +1,7 @@
 """A balancer as it is started, with a fake catalog and as many fake edges as a test wants."""
 
 import asyncio
+import http.client
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +20,15 @@ from tests.balancer.fakes import FakeCatalog, FakeEdge, service_token
 from tests.balancer.values import MESH_KEY, SONG
 
 
+class Reply:
+    """A whole HTTP response; header names in lower case."""
+
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+        self.body = response.read()
+
+
 class Stage:
     """Ports of a running balancer, and stubs to call it."""
 
@@ -26,7 +36,7 @@ class Stage:
         self.app = app
         self.catalog = catalog
         self.address = f"127.0.0.1:{ports.grpc_port}"
-        self.url = f"http://127.0.0.1:{ports.http_port}"
+        self._http = ("127.0.0.1", ports.http_port)
         self.balancer: Any = BalancerServiceStub(channel)
         self.admin: Any = BalancerAdminServiceStub(channel)
         self.edges: dict[str, FakeEdge] = {}
@@ -66,6 +76,20 @@ class Stage:
     async def command(self, edge_ids: Sequence[str] = (), **action: Any) -> list[pb.SendCommandResponse.Answer]:
         request = pb.SendCommandRequest(edge_ids=edge_ids, **action)
         return list((await self.admin.SendCommand(request, metadata=operator(), timeout=40)).answers)
+
+    async def fetch(self, path: str, method: str = "GET", body: bytes = b"", content_type: str = "") -> Reply:
+        """What the HTTP port answers."""
+        headers = {"content-type": content_type} if content_type else {}
+
+        def talk() -> Reply:
+            connection = http.client.HTTPConnection(*self._http, timeout=10)
+            try:
+                connection.request(method, path, body or None, headers)
+                return Reply(connection.getresponse())
+            finally:
+                connection.close()
+
+        return await asyncio.to_thread(talk)
 
     def metric(self, name: str, **labels: str) -> float:
         return self.app.registry.get_sample_value(f"reprise_balancer_{name}", labels) or 0.0

@@ -63,13 +63,13 @@ async def test_a_prewarm_reaches_every_edge_with_the_songs_renditions_and_each_a
 async def test_purge_and_drain_go_to_the_edge_that_is_named(stage: Stage) -> None:
     one, two = await stage.add_edges(e1="a", e2="a")
     for action in ({"purge": pb.PurgeSongs(song_ids=[OTHER_SONG])}, {"drain": pb.Drain(deadline_s=9)}):
-        one.commands.clear()
         asking = asyncio.create_task(stage.command(["e1"], **action))
-        (command,) = await wait_until(lambda: one.commands, "the command")
-        one.answer(command)
+        await wait_until(lambda action=action: one.commands and one.commands[-1].HasField(*action), "the command")  # type: ignore[misc]
+        one.answer(one.commands[-1])
         (answer,) = await asking
         assert (answer.edge_id, answer.ok) == ("e1", True)
-    assert command.drain.deadline_s == 9
+    assert list(one.commands[0].purge.rendition_ids) == [OPUS.rendition_id]
+    assert one.commands[1].drain.deadline_s == 9
     assert two.commands == []
 
 

@@ -1,5 +1,7 @@
 """What an edge may say of itself."""
 
+from typing import Any
+
 import pytest
 
 from balancer.edges import check_identity
@@ -16,7 +18,7 @@ from tests.balancer.values import identity
         {"http_url": "https://edge.example:8443"},
     ],
 )
-def test_a_usable_identity_is_taken(changes: dict[str, str]) -> None:
+def test_a_usable_identity_is_taken(changes: dict[str, Any]) -> None:
     assert check_identity(identity(**changes)) == identity(**changes)
 
 
@@ -38,6 +40,6 @@ def test_a_usable_identity_is_taken(changes: dict[str, str]) -> None:
         ({"stream_limit": 0}, "must be at least 1"),
     ],
 )
-def test_an_unusable_field_is_named(changes: dict[str, object], message: str) -> None:
+def test_an_unusable_field_is_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidRequest, match=message):
         check_identity(identity(**changes))

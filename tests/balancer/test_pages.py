@@ -1,9 +1,6 @@
 """The doors of plain HTTP: redirects, errors in plain text, the page; and gRPC-web on the same port."""
 
-import asyncio
-import http.client
 import struct
-from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,32 +10,10 @@ from tests.balancer.stage import Stage, eventually
 from tests.balancer.values import AAC, OPUS, OTHER_SONG, SONG, UNKNOWN_SONG
 
 
-class Reply:
-    """A whole HTTP response; header names in lower case."""
-
-    def __init__(self, response: http.client.HTTPResponse) -> None:
-        self.status = response.status
-        self.headers = {name.lower(): value for name, value in response.getheaders()}
-        self.body = response.read()
-
-
-async def fetch(stage: Stage, path: str, method: str = "GET", body: bytes = b"", content_type: str = "") -> Reply:
-    def talk() -> Reply:
-        address = urlsplit(stage.url)
-        connection = http.client.HTTPConnection(address.hostname or "", address.port, timeout=10)
-        try:
-            connection.request(method, path, body or None, {"content-type": content_type} if content_type else {})
-            return Reply(connection.getresponse())
-        finally:
-            connection.close()
-
-    return await asyncio.to_thread(talk)
-
-
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 async def test_a_song_link_leads_to_the_edge(stage: Stage, method: str) -> None:
     await stage.add_edges(e1="a")
-    reply = await fetch(stage, f"/play/{SONG}", method)
+    reply = await stage.fetch(f"/play/{SONG}", method)
     assert reply.status == 307
     assert reply.headers["cache-control"] == "no-store"
     base, grant, song_id, rendition_id = reply.headers["location"].rsplit("/", 3)
@@ -53,14 +28,14 @@ async def test_a_song_link_leads_to_the_edge(stage: Stage, method: str) -> None:
 )
 async def test_a_song_link_takes_wishes(stage: Stage, query: str, rendition: Rendition) -> None:
     await stage.add_edges(e1="a")
-    reply = await fetch(stage, f"/play/{SONG}?{query}")
+    reply = await stage.fetch(f"/play/{SONG}?{query}")
     assert reply.headers["location"].endswith(rendition.rendition_id)
 
 
 async def test_the_region_of_a_link_is_that_of_its_edge(stage: Stage) -> None:
     await stage.add_edges(e1="a", e2="b")
-    await fetch(stage, f"/play/{SONG}?region=b")
-    await fetch(stage, f"/play/{SONG}?region=a")
+    await stage.fetch(f"/play/{SONG}?region=b")
+    await stage.fetch(f"/play/{SONG}?region=a")
     assert stage.metric("decisions_total", reason="replica") == 2
 
 
@@ -82,7 +57,7 @@ async def test_the_region_of_a_link_is_that_of_its_edge(stage: Stage) -> None:
 )
 async def test_a_bad_link_says_what_is_wrong_in_plain_text(stage: Stage, path: str, status: int, message: str) -> None:
     await stage.add_edges(e1="a")
-    reply = await fetch(stage, path)
+    reply = await stage.fetch(path)
     assert reply.status == status
     assert reply.headers["content-type"].startswith("text/plain")
     assert message in reply.body.decode()
@@ -90,28 +65,28 @@ async def test_a_bad_link_says_what_is_wrong_in_plain_text(stage: Stage, path: s
 
 
 async def test_without_an_edge_or_with_full_ones_a_link_says_when_to_come_back(stage: Stage) -> None:
-    none = await fetch(stage, f"/play/{SONG}")
+    none = await stage.fetch(f"/play/{SONG}")
     assert (none.status, none.headers["retry-after"]) == (503, "1")
     (edge,) = await stage.add_edges(e1="a")
     edge.fall_silent()
     edge.report(committed_bps=2_000_000_000)
 
     async def is_full() -> bool:
-        return (await fetch(stage, f"/play/{SONG}")).status == 429
+        return (await stage.fetch(f"/play/{SONG}")).status == 429
 
     await eventually(is_full, "the edge counts as full")
-    full = await fetch(stage, f"/play/{SONG}")
+    full = await stage.fetch(f"/play/{SONG}")
     assert full.headers["retry-after"] == "2"
     assert full.body == b"every edge is full: try again in a moment\n"
 
 
 async def test_the_page_says_what_this_is(stage: Stage) -> None:
-    page = await fetch(stage, "/")
+    page = await stage.fetch("/")
     assert page.status == 200
     assert page.headers["content-type"].startswith("text/html")
     assert b"reprise search" in page.body
-    assert (await fetch(stage, "/", "HEAD")).headers["content-length"] == str(len(page.body))
-    assert (await fetch(stage, "/", "DELETE")).status == 405
+    assert (await stage.fetch("/", "HEAD")).headers["content-length"] == str(len(page.body))
+    assert (await stage.fetch("/", "DELETE")).status == 405
 
 
 async def test_route_answers_grpc_web_as_it_answers_grpc(stage: Stage) -> None:
@@ -119,7 +94,7 @@ async def test_route_answers_grpc_web_as_it_answers_grpc(stage: Stage) -> None:
     message = pb.RouteRequest(song_ids=[SONG]).SerializeToString()
     body = b"\0" + struct.pack(">I", len(message)) + message
     path = "/reprise.balancer.v1.BalancerService/Route"
-    reply = await fetch(stage, path, "POST", body, "application/grpc-web+proto")
+    reply = await stage.fetch(path, "POST", body, "application/grpc-web+proto")
     (size,) = struct.unpack(">I", reply.body[1:5])
     response = pb.RouteResponse.FromString(reply.body[5 : 5 + size])
     assert [candidate.edge_id for candidate in response.routes[0].candidates] == ["e1"]

@@ -14,7 +14,8 @@ CHANGES = st.lists(
 
 @given(CHANGES)
 def test_the_kept_means_are_those_of_the_edges_that_stand(changes: list[tuple[str, str, float, bool, bool]]) -> None:
-    standings, model = Standings(), {}
+    standings = Standings()
+    model: dict[str, Standing] = {}
     for edge_id, region, used, vouched, drop in changes:
         if drop:
             standings.drop(edge_id)
