@@ -274,22 +274,25 @@ async def test_a_background_failure_stops_the_service_and_comes_out() -> None:
 
 
 async def test_a_drain_says_no_to_new_work_and_waits_for_the_old() -> None:
-    seen: list[str] = []
-    listening = asyncio.Event()
-    running: list[int] = []
+    seen: list[object] = []
+    draining, finish = asyncio.Event(), asyncio.Event()
 
     async def drain() -> None:
-        async with grpc.aio.insecure_channel(f"127.0.0.1:{running[0]}") as channel:
-            status = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
-            seen.append("not serving" if status.status == NOT_SERVING else "serving")
+        draining.set()
+        await finish.wait()
+
+    async with service.listening(app(drain=drain)) as running, asyncio.TaskGroup() as group:
+        group.create_task(running.drain())
+        await draining.wait()
+        seen += [
+            await health_of(running),
+            await status_page(running, "/readyz"),
+            await status_page(running, "/healthz"),
+        ]
+        async with channel_to(running) as channel:
             seen.append((await CatalogServiceStub(channel).Search(SearchRequest(query="still"))).next_cursor)
-
-    def on_listening(grpc_port: int, http_port: int) -> None:
-        running.append(grpc_port)
-        listening.set()
-
-    await run_until(listening, app(drain=drain, on_listening=on_listening), lambda: None)
-    assert seen == ["not serving", "still"]
+        finish.set()
+    assert seen == [NOT_SERVING, (503, b"draining"), (200, b"ok"), "still"]
 
 
 async def test_a_drain_ends_at_its_deadline() -> None:
@@ -303,7 +306,7 @@ async def test_a_drain_ends_at_its_deadline() -> None:
     await run_until(listening, built, lambda: None)
 
 
-async def test_stop_cuts_a_grpc_web_stream_that_does_not_end() -> None:
+async def test_stop_waits_until_the_method_of_a_cut_stream_has_ended() -> None:
     ended = asyncio.Event()
 
     async def read(request: ReadChunksRequest, context: Any) -> AsyncIterator[ReadChunksResponse]:
@@ -311,6 +314,7 @@ async def test_stop_cuts_a_grpc_web_stream_that_does_not_end() -> None:
             yield ReadChunksResponse(chunk=b"one")
             await asyncio.Event().wait()
         finally:
+            await asyncio.sleep(0.1)  # what it holds takes a moment to give back
             ended.set()
 
     async with service.listening(app(servicers=toy.servicers(read=read))) as running:
