@@ -1,6 +1,7 @@
 """The HTTP server by its wire: what goes in as bytes, what comes out as bytes, and what is given back when it ends."""
 
 import asyncio
+import itertools
 import os
 import random
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -115,7 +116,7 @@ class Wire:
 
     async def settled(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):
-            while not condition():
+            while not condition():  # noqa: ASYNC110 - the server tells nobody when it has noticed
                 await asyncio.sleep(0)
 
 
@@ -265,8 +266,7 @@ async def test_a_body_that_ends_early_is_cut_by_a_reset(wire: Wire, path: str) -
     reader, writer = await wire.connect()
     writer.write(get(path))
     with pytest.raises(ConnectionResetError):
-        while await asyncio.wait_for(reader.read(1 << 20), 10):
-            pass
+        await asyncio.wait_for(reader.read(-1), 10)
     writer.close()
 
 
@@ -348,7 +348,7 @@ async def test_a_stopping_server_finishes_what_is_under_way(data_fd: int) -> Non
 def test_the_parser_takes_any_bytes_in_any_pieces(data: bytes, cuts: list[int]) -> None:
     parser = RequestParser("peer", 4096, 4096)
     edges = sorted({0, *(c for c in cuts if c < len(data)), len(data)})
-    for start, end in zip(edges, edges[1:], strict=False):
+    for start, end in itertools.pairwise(edges):
         done = parser.feed(data[start:end])
         if any(isinstance(entry, Response) for entry in done):
             assert all(400 <= entry.status < 500 for entry in done if isinstance(entry, Response))
@@ -360,7 +360,7 @@ def test_any_split_of_good_requests_gives_the_same_requests(cuts: list[int], cou
     data = b"".join(get(f"/{n}", "Content-Length: 4", method="PUT") + b"body" for n in range(count))
     edges = sorted({0, *(c for c in cuts if c < len(data)), len(data)})
     parser = RequestParser("peer", 4096, 4096)
-    done = [entry for a, b in zip(edges, edges[1:], strict=False) for entry in parser.feed(data[a:b])]
+    done = [entry for a, b in itertools.pairwise(edges) for entry in parser.feed(data[a:b])]
     assert [(entry[0].path, entry[0].body) for entry in done if isinstance(entry, tuple)] == [
         (f"/{n}", b"body") for n in range(count)
     ]
