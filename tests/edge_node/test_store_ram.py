@@ -16,7 +16,7 @@ from tests.edge_node.stores import MIB, Song, fill, make_song, open_store, part_
 
 def memory_used(store: Store) -> int:
     """What the kernel holds for the RAM tier."""
-    return sum(os.fstat(part.fd).st_blocks * 512 for part in store.ram._parts.values())
+    return sum(os.fstat(part.file.fd).st_blocks * 512 for part in store.ram._parts.values())
 
 
 def open_files() -> int:
@@ -80,6 +80,17 @@ async def test_memory_never_exceeds_the_budget(tmp_path: Path) -> None:
             entry.release()
         assert sample(store, "reprise_edge_store_bytes", tier="ram") == store.ram.policy.size_bytes
         assert sample(store, "reprise_edge_evictions_total", tier="ram", part="tail") > 0
+
+
+async def test_manifests_count_as_memory(tmp_path: Path) -> None:
+    """A million tiny songs must not fill the process with what describes them."""
+    async with open_store(tmp_path, ram_bytes_max=MIB) as store:
+        for seed in range(200):
+            song = make_song(1, seed, last_bytes=10)
+            entry = store.entry(song.manifest)
+            fill(entry, song)
+            entry.release()
+        assert len(store.ram.policy) <= MIB // (4096 + 3072)
 
 
 async def test_an_evicted_part_gives_its_memory_back(tmp_path: Path) -> None:
