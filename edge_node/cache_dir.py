@@ -25,6 +25,7 @@ from google.protobuf.message import DecodeError
 
 from edge_node import sidecar
 from edge_node.eviction import Key, Part, part_of
+from edge_node.open_file import OpenFile
 from reprise.chunks import ByteRange, chunk_count, chunk_range
 from reprise.config import ConfigError
 from reprise.errors import DataCorrupt, InvalidRequest
@@ -64,13 +65,13 @@ class Checked:
 
 @dataclass(frozen=True, slots=True)
 class Write:
-    """Copies `chunks` of `key` from `source_fd`, which has them at the same offsets."""
+    """Copies `chunks` of `key` from `source`, which has them at the same offsets and may leave RAM meanwhile."""
 
     key: Key
     signed: bytes
     size_bytes: int
     chunks: Sequence[int]
-    source_fd: int
+    source: OpenFile
     new_rendition: bool
     new_part: bool
 
@@ -204,7 +205,7 @@ class CacheDir:
     def _copy(self, job: Write, fd: int, flags_fd: int) -> None:
         for chunk in job.chunks:
             span = chunk_range(chunk, job.size_bytes)
-            self._write_all(fd, os.pread(job.source_fd, span.length, span.start), span.start)
+            self._write_all(fd, os.pread(job.source.fd, span.length, span.start), span.start)
             self._write_all(flags_fd, sidecar.PRESENT, sidecar.flag_offset(len(job.signed), chunk))
 
     def _write_all(self, fd: int, data: bytes, offset: int) -> None:

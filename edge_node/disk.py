@@ -151,14 +151,11 @@ class DiskTier:
         part = known or self.index.add(key, rendition)
         part.writing = True
         self.policy.pin(key)
-        # The part may leave RAM before the thread has read it.
-        ram.hold()
-        job = Write(key, rendition.signed, rendition.size_bytes, chunks, ram.fd, new_rendition, known is None)
+        job = Write(key, rendition.signed, rendition.size_bytes, chunks, ram.file, new_rendition, known is None)
         future = self._writer.submit(partial(self._directory.write, job))
-        future.add_done_callback(partial(self._written, job, part, ram))
+        future.add_done_callback(partial(self._written, job, part))
 
-    def _written(self, job: Write, part: DiskPart, ram: RamPart, future: asyncio.Future[None]) -> None:
-        ram.let_go()
+    def _written(self, job: Write, part: DiskPart, future: asyncio.Future[None]) -> None:
         error = None if future.cancelled() else future.exception()
         if isinstance(error, OSError):
             self._failed(error)

@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from edge_node.cache_dir import Witness, witness
 from edge_node.eviction import Key, Part, S3Fifo
 from edge_node.location import Extent, Tier, run_length
+from edge_node.open_file import OpenFile
 from edge_node.pages import pages_bytes
 from edge_node.sidecar import flag_offset
 from reprise.chunks import CHUNK_BYTES, ByteRange, chunk_count, chunk_range
@@ -43,14 +44,14 @@ class DiskRendition:
 class DiskPart:
     """`present` and `verified` have a bit per chunk; `witness` is the file that `verified` is true of."""
 
-    __slots__ = ("fd", "present", "rendition", "verified", "witness", "writing")
+    __slots__ = ("file", "present", "rendition", "verified", "witness", "writing")
 
     def __init__(self, rendition: DiskRendition) -> None:
         self.rendition = rendition
         self.present = 0
         self.verified = 0
         self.witness: Witness | None = None
-        self.fd = -1
+        self.file: OpenFile | None = None
         self.writing = False
 
 
@@ -115,24 +116,24 @@ class DiskIndex:
         run = run_length(part.verified, chunk, min(chunks_max, EXTENT_CHUNKS_MAX)) if part else 0
         if part is None or not run:
             return None
-        if witness(part.fd) != part.witness:
+        if part.file is None or witness(part.file.fd) != part.witness:
             self.close_file(key, part)
             return None
         self._open.move_to_end(key)
         span = ByteRange(chunk * CHUNK_BYTES, chunk_range(chunk + run - 1, part.rendition.size_bytes).end)
-        length = self._resident_bytes(part.fd, span)
+        length = self._resident_bytes(part.file.fd, span)
         if length < span.length:
             length -= length % CHUNK_BYTES
-        return Extent(part.fd, span.start, length, Tier.DISK) if length else None
+        return Extent(part.file, span.start, length, Tier.DISK) if length else None
 
     def trust(self, key: Key, part: DiskPart, chunk: int, seen: Witness) -> None:
         """`chunk` matched its digest in the file that `seen` describes. Raises OSError."""
         if part.witness != seen:
             self.close_file(key, part)
             part.witness = seen
-        if part.fd < 0:
+        if part.file is None:
             # A thread has just opened this name, so this finds it in memory.
-            part.fd = self._open_part(key)
+            part.file = OpenFile(self._open_part(key))
             self._open[key] = part
             if len(self._open) > self._open_max:
                 self.close_file(*next(iter(self._open.items())))
@@ -141,9 +142,8 @@ class DiskIndex:
     def close_file(self, key: Key, part: DiskPart) -> None:
         """What was verified has to be verified again."""
         part.verified = 0
-        if part.fd >= 0:
-            os.close(part.fd)
-            part.fd = -1
+        if part.file is not None:
+            part.file = None
             del self._open[key]
 
     def close(self) -> None:

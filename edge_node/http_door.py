@@ -42,7 +42,7 @@ class RangeBody:
         if run is None:
             return WAIT
         self._position += run.length
-        return Piece(b"", run.fd, run.offset, run.length)
+        return Piece(b"", run.file.fd, run.offset, run.length, run.file)
 
     def on_ready(self, wake: Callable[[], None]) -> None:
         self._reader.want(self._position // CHUNK_BYTES, wake)

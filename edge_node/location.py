@@ -1,7 +1,10 @@
 """Where a chunk is, in words that both tiers share. Pure."""
 
 import enum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from edge_node.open_file import OpenFile
 
 
 class Tier(enum.Enum):
@@ -14,12 +17,16 @@ class Tier(enum.Enum):
 
 
 class Extent(NamedTuple):
-    """Verified bytes in a row, ready for sendfile, mmap or pread. Good until the caller's next `await`: then ask again."""
+    """Verified bytes in a row, ready for sendfile, mmap or pread, and good for as long as this or its `file` is held."""
 
-    fd: int
+    file: "OpenFile"
     offset: int
     length: int
     tier: Tier
+
+    @property
+    def fd(self) -> int:
+        return self.file.fd
 
 
 def run_length(present: int, first: int, chunks_max: int) -> int:

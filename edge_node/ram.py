@@ -9,6 +9,7 @@ import os
 
 from edge_node.eviction import Key, Refused, S3Fifo
 from edge_node.location import Extent, Tier, run_length
+from edge_node.open_file import OpenFile
 from edge_node.pages import pages_bytes
 from edge_node.store_metrics import StoreMetrics
 from reprise.chunks import CHUNK_BYTES
@@ -24,25 +25,14 @@ MANIFEST_CHUNK_BYTES = 144
 class RamPart:
     """The chunks of one part; `present` has a bit per chunk index of the rendition."""
 
-    __slots__ = ("_users", "fd", "manifest", "present")
+    __slots__ = ("file", "manifest", "present")
 
     def __init__(self, key: Key, manifest: Manifest) -> None:
-        self.fd = os.memfd_create(f"reprise-{key.rendition_id[:12]}-{key.part.value}", os.MFD_CLOEXEC)
+        self.file = OpenFile(os.memfd_create(f"reprise-{key.rendition_id[:12]}-{key.part.value}", os.MFD_CLOEXEC))
         # Sparse: a chunk lies at the same offset as in the rendition, and only written pages cost memory.
-        os.ftruncate(self.fd, manifest.size_bytes)
+        os.ftruncate(self.file.fd, manifest.size_bytes)
         self.manifest = manifest
         self.present = 0
-        self._users = 1
-
-    def hold(self) -> None:
-        """Keeps the descriptor open for a thread that reads it, also when the part is evicted meanwhile."""
-        self._users += 1
-
-    def let_go(self) -> None:
-        """Ends a `hold`, or the tier's own; the last one frees the memory."""
-        self._users -= 1
-        if not self._users:
-            os.close(self.fd)
 
 
 class RamTier:
@@ -68,7 +58,7 @@ class RamTier:
             return None
         start = chunk * CHUNK_BYTES
         end = min(start + CHUNK_BYTES * run_length(part.present, chunk, chunks_max), part.manifest.size_bytes)
-        return Extent(part.fd, start, end - start, Tier.RAM)
+        return Extent(part.file, start, end - start, Tier.RAM)
 
     def write(self, key: Key, chunk: int, data: bytes, manifest: Manifest) -> None:
         """Keeps a verified chunk. QuotaExceeded when all that could make room is pinned."""
@@ -85,7 +75,7 @@ class RamTier:
         try:
             if part is None:
                 part = self._parts[key] = RamPart(key, manifest)
-            os.pwrite(part.fd, data, chunk * CHUNK_BYTES)
+            os.pwrite(part.file.fd, data, chunk * CHUNK_BYTES)
         except OSError as error:
             # The machine has less memory or descriptors than the budget promised: the same answer as a full budget.
             self.policy.clear(key)
@@ -103,9 +93,7 @@ class RamTier:
             self.drop(key)
 
     def _close(self, key: Key) -> None:
-        part = self._parts.pop(key, None)
-        if part is not None:
-            part.let_go()
+        self._parts.pop(key, None)
 
     def _refusal(self, why: str) -> QuotaExceeded:
         self._metrics.refused_writes += 1

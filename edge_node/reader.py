@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from edge_node.live import MANIFEST, Live
 from edge_node.location import Tier
 from edge_node.metrics import EdgeMetrics
+from edge_node.open_file import OpenFile
 from reprise.chunks import CHUNK_BYTES
 from reprise.errors import NotFound, RepriseError
 from reprise.manifests import Manifest
@@ -22,9 +23,9 @@ RUN_CHUNKS_MAX = 16
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """Bytes that lie side by side in one open file."""
+    """Bytes that lie side by side in one open file, good for as long as the file is held."""
 
-    fd: int
+    file: OpenFile
     offset: int
     length: int
 
@@ -104,7 +105,7 @@ class Reader:
         source = "fill" if self._waited else place.tier.value
         self._metrics.sent_bytes[self.door, source] += length
         self._waited = False
-        return Run(place.fd, place.offset + within, length)
+        return Run(place.file, place.offset + within, length)
 
     def want(self, chunk: int, wake: Callable[[], None], end: int | None = None) -> None:
         """Calls `wake` once when `chunk` can be sent, or when `error` is set."""

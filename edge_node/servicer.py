@@ -85,7 +85,7 @@ async def _message(reader: Reader, position: int, size: int) -> bytes:
     run = reader.run(position, position + size)
     if run is None:
         raise Unavailable(f"chunk {chunk} went away while it was read: ask again from offset {position}")
-    return bytes_head(size) + os.pread(run.fd, size, run.offset)
+    return bytes_head(size) + os.pread(run.file.fd, size, run.offset)
 
 
 def add_edge_service(servicer: EdgeServicer, server: Any) -> None:

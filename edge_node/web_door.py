@@ -64,7 +64,7 @@ class PlayBody:
             return WAIT
         self._position += size
         inner = bytes_head(size)
-        return Piece(data_head(len(inner) + size) + inner, run.fd, run.offset, size)
+        return Piece(data_head(len(inner) + size) + inner, run.file.fd, run.offset, size, run.file)
 
     def _finish(self, last: bytes) -> Piece:
         self._position = -1

@@ -39,7 +39,7 @@ class Connection:
     """State of one connection; all methods run on the event loop."""
 
     __slots__ = (
-        "_body", "_chunked", "_closed", "_count", "_crlf_due", "_eof", "_fd", "_file", "_handling", "_keep_alive", "_lingering",
+        "_body", "_chunked", "_closed", "_count", "_crlf_due", "_eof", "_fd", "_file", "_handling", "_keep_alive", "_keep", "_lingering",
         "_offset", "_out", "_parser", "_queue", "_reading", "_remaining", "_server", "_sock", "_task", "_waiting", "_writing",
         "deadline",
     )  # fmt: skip
@@ -54,6 +54,7 @@ class Connection:
         self._body: Body | None = None
         self._out = b""
         self._file, self._offset, self._count = -1, 0, 0
+        self._keep: object = None
         self._remaining: int | None = None
         self._closed = self._eof = self._handling = self._waiting = self._writing = self._lingering = False
         self._chunked = self._crlf_due = False
@@ -247,7 +248,7 @@ class Connection:
             self._crlf_due = True
         else:
             self._out += piece.head
-        self._file, self._offset, self._count = piece.fd, piece.offset, piece.count
+        self._file, self._offset, self._count, self._keep = piece.fd, piece.offset, piece.count, piece.keep
         if self._remaining is not None:
             self._remaining -= size
 
@@ -345,6 +346,7 @@ class Connection:
         self._sock.close()
 
     def _end_body(self) -> None:
+        self._keep = None
         if self._body is not None:
             body, self._body = self._body, None
             body.close()

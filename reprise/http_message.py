@@ -22,12 +22,16 @@ WAIT: Final = Wait.WAIT
 
 @dataclass(slots=True)
 class Piece:
-    """Bytes to send: `head`, then `count` bytes of the open file `fd` from `offset` (by sendfile; count 0 means none)."""
+    """Bytes to send: `head`, then `count` bytes of the open file `fd` from `offset` (by sendfile; count 0 means none).
+
+    `keep` is referred to until the piece has left: a slow socket may take a while, and `fd` must stay that file's.
+    """
 
     head: bytes
     fd: int = -1
     offset: int = 0
     count: int = 0
+    keep: object = None
 
 
 class Body(Protocol):
