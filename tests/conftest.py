@@ -13,9 +13,10 @@ from pathlib import Path
 import pytest
 
 from reprise import s3
+from reprise.engines.bucket import create_bucket
 from reprise.engines.ports import free_ports
 from reprise.engines.postgres import Postgres, create_database
-from reprise.engines.seaweedfs import PORT_NAMES, Seaweedfs, create_bucket
+from reprise.engines.seaweedfs import PORT_NAMES, Seaweedfs
 from reprise.engines.valkey import Valkey
 from tests.support.engine import running
 from tests.support.s3_access import S3Access

@@ -37,6 +37,21 @@ class Folder:
         """Holds a file for each edge that an operator drained: it stays down until the file is gone."""
         return self.path / "drained"
 
+    @property
+    def prepared(self) -> Path:
+        """Exists when the engines hold what services expect."""
+        return self.path / "prepared"
+
+    @property
+    def demo_imported(self) -> Path:
+        """Exists when all of the demo music is in the catalog."""
+        return self.path / "demo-music-imported"
+
+    @property
+    def example(self) -> Path:
+        """Holds the title of a song of this mesh, to show in examples."""
+        return self.path / "example-song"
+
     def secret(self, name: str) -> Path:
         return self.path / "secrets" / name
 

@@ -28,15 +28,18 @@ class Answer:
     _reader: asyncio.StreamReader
 
     async def body(self) -> AsyncGenerator[bytes, None]:
-        """The body, piece by piece. Raises Unavailable when it ends early."""
+        """The body, piece by piece. Raises Unavailable when it ends before its announced length, if it has one."""
         with _broken():
             if self.headers.get("transfer-encoding", "").lower() == "chunked":
                 while size := int((await self._reader.readline()).split(b";")[0], 16):
                     async for piece in self._exactly(size):
                         yield piece
                     await self._reader.readline()
-            else:
-                async for piece in self._exactly(int(self.headers.get("content-length", "0"))):
+            elif "content-length" in self.headers:
+                async for piece in self._exactly(int(self.headers["content-length"])):
+                    yield piece
+            else:  # we asked for one answer per connection, so its end may be the body's
+                while piece := await self._reader.read(PIECE_BYTES):
                     yield piece
 
     async def refusal(self) -> RepriseError:

@@ -92,8 +92,8 @@ def next_steps(mesh: Mesh, folder: Folder, command: str, song: str) -> str:
     return "\n".join(
         (
             "Try:",
-            f"  {command} search{data} '{song}'",
-            f"  {command} play{data} '{song}' -o song.mp4",
+            f"  {command} search{data} {song}",
+            f"  {command} play{data} {song} -o song.mp4",
             f"  {command} status{data}",
             f"  {command} down{data}",
             f"Or in a browser: {mesh.balancers[0].http}/",

@@ -1,7 +1,6 @@
 """What a mesh on one machine consists of: which services, in which order, told what. Pure.
 
-The order of `STAGES` is the order of starting; stopping is the reverse, so that nothing loses what it stands on while it still
-has work to finish.
+Stopping goes through `Shape.stages` backwards, so that nothing loses what it stands on while it has work to finish.
 """
 
 import re
@@ -62,7 +61,7 @@ class Shape:
         return self.regions[self.edge_names.index(edge_name) % len(self.regions)]
 
     def stages(self) -> tuple[tuple[str, ...], ...]:
-        """Services that start together, in order; each stage stands on the ones before."""
+        """The services in layers; each stands on the ones before."""
         return (("catalog", *self.origin_names), self.balancer_names, self.edge_names)
 
     def port_names(self) -> tuple[str, ...]:

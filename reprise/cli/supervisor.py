@@ -57,9 +57,12 @@ class Supervisor:
             kept.task = asyncio.create_task(self._keep(kept), name=f"keep-{unit.name}")
         if self._housekeeping is None:
             self._housekeeping = asyncio.create_task(self._trim_logs(), name="trim-logs")
-        async with asyncio.TaskGroup() as group:
-            for unit in units:
-                group.create_task(self._wait_ready(self._kept[unit.name]))
+        waits = [asyncio.create_task(self._wait_ready(self._kept[unit.name])) for unit in units]
+        try:
+            await asyncio.gather(*waits)
+        finally:
+            for wait in waits:
+                wait.cancel()
 
     async def stop(self, stages: Sequence[Sequence[str]]) -> None:
         """Stops each stage in turn, its units side by side, then whatever no stage names."""

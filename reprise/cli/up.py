@@ -94,8 +94,8 @@ async def _run(wish: Wish, voice: narrator.Narrator, ready_fd: int | None) -> No
 async def _start(wish: Wish, voice: narrator.Narrator, mesh: MeshRun, ready_fd: int | None) -> None:
     voice.say(f"starting a mesh in {wish.folder.path}")
     await mesh.start()
-    tally = await mesh.import_music(wish.music)
-    show(wish.folder, voice, tally.titles[0] if tally.titles else "love")
+    await mesh.import_music(wish.music)
+    show(wish.folder, voice)
     if ready_fd is not None:
         with contextlib.suppress(BrokenPipeError):  # who asked did not wait
             os.write(ready_fd, READY)
@@ -110,19 +110,13 @@ async def _unless(stop: asyncio.Event, work: Awaitable[None]) -> None:
         each.cancel()
     await asyncio.wait((task, stopped))
     if task.done() and not task.cancelled() and (error := task.exception()):
-        raise first_error(error)
+        raise error
 
 
-def first_error(error: BaseException) -> BaseException:
-    """The first error that is not a group."""
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
-
-
-def show(folder: Folder, voice: narrator.Narrator, song: str) -> None:
+def show(folder: Folder, voice: narrator.Narrator) -> None:
     """The table of addresses and what to type next."""
     mesh = mesh_file.read(folder)
+    song = folder.example.read_text() if folder.example.exists() else "some words"
     voice.table(narrator.addresses(mesh))
     voice.plain(narrator.next_steps(mesh, folder, _command(), shlex.quote(song)))
 

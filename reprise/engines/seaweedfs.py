@@ -11,7 +11,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from reprise import s3
 from reprise.engines.ports import LOOPBACK
 from reprise.engines.probe import http_get
 from reprise.engines.process import Spec
@@ -101,15 +100,6 @@ class Seaweedfs:
             return "starting"
         topology = json.loads(status.body)["Topology"]
         return "" if topology.get("Max", 0) > 0 else "no volume server yet"
-
-
-async def create_bucket(bucket: s3.Bucket) -> None:
-    """Makes the bucket, unless it is there."""
-    async with s3.client(bucket, connections_max=1) as client:
-        try:
-            await client.create_bucket(Bucket=bucket.name)
-        except (client.exceptions.BucketAlreadyOwnedByYou, client.exceptions.BucketAlreadyExists):
-            return
 
 
 def _port_option(name: str) -> str:
