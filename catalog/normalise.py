@@ -80,10 +80,7 @@ def sort_name(name: str) -> str:
 
 def _fold(name: str) -> str:
     """Case, width, marks and ligatures removed; spaces and punctuation still in place."""
-    text = name
-    # Folding can undo the normal form, and the normal form bring back capitals: hence twice (UAX 15, NFKC_Casefold).
-    for _ in range(2):
-        text = unicodedata.normalize("NFKC", text).casefold()
+    text = unicodedata.normalize("NFKC", name).casefold()
     bare = "".join(_strip_marks(unicodedata.normalize("NFD", text))).translate(_BASE_LETTERS)
     return unicodedata.normalize("NFKC", bare)
 

@@ -85,7 +85,7 @@ class Publisher:
             return None
         cover = bytes.fromhex(song.cover_sha256)
         row = {"sha256": cover, "mime_type": song.cover_mime_type}
-        await connection.execute(insert(t.image).values(row).on_conflict_do_nothing())
+        await connection.execute(insert(t.image).values(row).on_conflict_do_nothing(index_elements=[t.image.c.sha256]))
         return cover
 
     async def _assign_artists(self, connection: AsyncConnection, song: Publication) -> Publication:
@@ -145,8 +145,9 @@ class Publisher:
             "date": song.date,
             "cover": cover,
         }
+        unique = (t.release.c.title_key, t.release.c.first_artist_id)
         of_song = (t.release.c.title_key == title_key) & (t.release.c.first_artist_id == first_artist_id)
-        await connection.execute(insert(t.release).values(row).on_conflict_do_nothing())
+        await connection.execute(insert(t.release).values(row).on_conflict_do_nothing(index_elements=unique))
         if cover is not None:
             without = of_song & t.release.c.cover.is_(None)
             await connection.execute(sa.update(t.release).where(without).values(cover=cover))
@@ -168,7 +169,7 @@ class Publisher:
         if not missing:
             return ids
         values = [{"id": self._new_id(), key.name: value, **rows[value]} for value in missing]
-        statement = insert(table).values(values).on_conflict_do_nothing().returning(key, table.c.id)
+        statement = insert(table).values(values).on_conflict_do_nothing(index_elements=[key]).returning(key, table.c.id)
         for row in await connection.execute(statement):
             if inserted is not None:
                 inserted[row[0]] = row[1]

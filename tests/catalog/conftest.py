@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import secrets
 import time
 import uuid
 from collections.abc import AsyncIterator
@@ -25,7 +26,7 @@ _ids = itertools.count(1)
 
 def new_id() -> uuid.UUID:
     """Ids that grow with every call, within a millisecond too."""
-    return uuid7(time.time_ns() // 1_000_000, next(_ids) << 60)
+    return uuid7(time.time_ns() // 1_000_000, next(_ids) % 4096 << 64 | secrets.randbits(62))
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +48,7 @@ def metrics(registry: CollectorRegistry) -> CatalogMetrics:
 
 @pytest.fixture
 async def database(catalog_dsn: str, metrics: CatalogMetrics) -> AsyncIterator[Database]:
-    pool = Database(catalog_dsn, metrics, connections_max=8, connect_timeout_s=5, statement_timeout_s=10)
+    pool = Database(catalog_dsn, metrics, connections_max=24, connect_timeout_s=5, statement_timeout_s=10)
     yield pool
     await pool.close()
 

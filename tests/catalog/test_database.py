@@ -82,6 +82,16 @@ async def test_a_slow_statement_is_stopped_by_the_server(far: Database) -> None:
     assert await far.read(one) == 1
 
 
+async def test_work_of_many_short_statements_is_stopped_at_the_deadline(far: Database) -> None:
+    async def plod(connection: AsyncConnection) -> None:
+        for _ in range(1000):
+            await connection.execute(sa.text("SELECT pg_sleep(0.1)"))
+
+    with pytest.raises(Unavailable, match="timeout"):
+        await far.read(plod)
+    assert await far.read(one) == 1
+
+
 async def test_more_work_than_connections_waits_a_bounded_time(far: Database, registry: CollectorRegistry) -> None:
     holding, release = asyncio.Semaphore(0), asyncio.Event()
 

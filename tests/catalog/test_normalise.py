@@ -1,5 +1,7 @@
 """One form for what is stored and what is typed."""
 
+import sys
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -81,6 +83,11 @@ def test_marks_that_make_other_letters_stay() -> None:
 )
 def test_sort_name_moves_the_article(name: str, sort_name: str) -> None:
     assert normalise.sort_name(name) == sort_name
+
+
+def test_key_of_every_single_character_is_idempotent() -> None:
+    keys = {normalise.key(chr(code)) for code in range(sys.maxunicode + 1) if not 0xD800 <= code < 0xE000}
+    assert {key for key in keys if normalise.key(key) != key} == set()
 
 
 @given(names)

@@ -116,14 +116,19 @@ async def test_the_device_silent_longest_makes_room(progress: Progress, song_id:
     assert "device-1" not in kept
 
 
-async def test_saves_at_once_from_many_devices_all_count(progress: Progress, song_id: str) -> None:
+async def test_saves_at_once_take_turns(progress: Progress, song_id: str, catalog_dsn: str) -> None:
     user = listener()
-    devices = [f"device-{number}" for number in range(8)]
-    saves = [point(song_id, device, sequence=sequence) for sequence in range(1, 4) for device in devices]
+    devices = ["phone", "car", "desk"]
+    saves = [point(song_id, device, sequence=sequence) for sequence in range(1, 16) for device in devices]
+    await progress.save(user, point(song_id, "phone", sequence=0))
     results = await asyncio.gather(*(progress.save(user, save) for save in saves), return_exceptions=True)
     assert all(isinstance(result, Point | Conflict) for result in results)
     kept = await progress.get(user, song_id)
-    assert {(point.device_id, point.sequence) for point in kept} == {(device, 3) for device in devices}
+    assert {(point.device_id, point.sequence) for point in kept} == {(device, 15) for device in devices}
+    connection = await asyncpg.connect(catalog_dsn)
+    saves_counted = await connection.fetchval("SELECT saves FROM progress_pointer WHERE user_id = $1", user)
+    await connection.close()
+    assert saves_counted == 1 + sum(isinstance(result, Point) for result in results)
 
 
 _saves = st.lists(

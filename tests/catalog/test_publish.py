@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import asyncpg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from catalog.browse import Browse
 from catalog.listing import Kind, Listing
@@ -86,6 +87,15 @@ async def test_an_album_published_by_many_at_once_has_one_artist_release_and_gen
         await count(catalog_dsn, "track t JOIN release r ON r.id = t.release_id WHERE r.title_key = 'agaetis byrjun'")
         == 24
     )
+
+
+async def test_songs_that_name_new_artists_in_opposite_orders_do_not_block_each_other(
+    publisher: Publisher, registry: CollectorRegistry
+) -> None:
+    names = [f"Duellist {number}" for number in range(40)]
+    offered = [songbook.publication(f"Duel {at}", *(names if at % 2 else reversed(names))) for at in range(12)]
+    await asyncio.gather(*map(publisher.publish, offered))
+    assert not registry.get_sample_value("reprise_catalog_database_failures_total", {"cause": "lost_race"})
 
 
 async def test_albums_of_one_title_by_two_artists_are_two(publisher: Publisher, songs: Songs) -> None:

@@ -167,27 +167,30 @@ async def test_signs_of_the_query_language_are_only_signs(library: Search) -> No
 
 
 async def test_pages_show_every_hit_once_in_the_order_of_one_long_page(library: Search, publisher: Publisher) -> None:
+    names = [
+        ("Paging", "Nobody"),
+        ("Paging through", "X"),
+        ("Other", "Paging"),
+        ("A day of paging", "X"),
+        ("Pagin", "X"),
+    ]
     for number in range(30):
-        names = [
-            ("Paging", "Nobody"),
-            ("Paging through", "X"),
-            ("Other", "Paging"),
-            ("A day of paging", "X"),
-            ("Pagin", "X"),
-        ]
-        title, artist = names[number % 5]
+        title, artist = [*names, ("Paging both", "Paging ways")][number % 6]
         await publisher.publish(songbook.publication(title, artist, album=f"Volume {number}"))
-    whole = await library.search("paging", 100, "")
-    assert whole.next_cursor == ""
-    for page_size in (1, 4, 7):
-        found, cursor = [], ""
-        while True:
-            page = await library.search("paging", page_size, cursor)
-            assert len(page.songs) <= page_size
-            found += page.songs
-            if not (cursor := page.next_cursor):
-                break
-        assert [song.song_id for song in found] == [song.song_id for song in whole.songs]
+    # As typed, and with a typo, where every hit is a guess.
+    for query, hits in (("paging", 25), ("pagng", 25)):
+        whole = await library.search(query, 100, "")
+        assert whole.next_cursor == ""
+        assert len({song.song_id for song in whole.songs}) == len(whole.songs) == hits
+        for page_size in (1, 4, 7):
+            found, cursor = [], ""
+            while len(found) <= hits:
+                page = await library.search(query, page_size, cursor)
+                assert len(page.songs) <= page_size
+                found += page.songs
+                if not (cursor := page.next_cursor):
+                    break
+            assert [song.song_id for song in found] == [song.song_id for song in whole.songs]
 
 
 async def test_a_cursor_of_another_query_is_refused(library: Search) -> None:
