@@ -38,10 +38,11 @@ class Outbox:
         self._commands.append(command)
         self._wake.set()
 
-    def end(self, reason: RepriseError) -> None:
-        """Ends the stream; the edge is told `reason`."""
+    def end(self, reason: RepriseError) -> RepriseError:
+        """Ends the stream; returns what the edge is told: `reason`, or the one given before."""
         self._end = self._end or reason
         self._wake.set()
+        return self._end
 
     async def next(self) -> Command | Literal[Due.VIEW]:
         """What to send next, once there is something; raises the reason when the stream is to end."""

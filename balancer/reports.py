@@ -144,13 +144,13 @@ class Reports:
         if session.ended:
             return
         session.ended = True
+        told = session.outbox.end(reason)
         edge_id = session.identity.edge_id
         if self._sessions.get(edge_id) is session:
             del self._sessions[edge_id]
-        log.info("report_stream_ended", edge=edge_id, boot=session.identity.boot_id, reason=reason.message)
-        self._metrics.streams_ended.labels(type(reason).__name__).inc()
+        log.info("report_stream_ended", edge=edge_id, boot=session.identity.boot_id, reason=told.message)
+        self._metrics.streams_ended.labels(type(told).__name__).inc()
         session.commands.stream_ended()
-        session.outbox.end(reason)
         if not self._stopping:  # else the streams end because of us: the edges are as good as before
             self._mesh.lost(edge_id, session.stream, self._clock())
 

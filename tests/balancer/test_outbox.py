@@ -32,7 +32,7 @@ async def test_an_empty_outbox_waits_for_what_comes() -> None:
 
 async def test_the_first_reason_to_end_is_the_one_that_is_told() -> None:
     outbox = Outbox()
-    outbox.end(Conflict("first"))
-    outbox.end(Unavailable("second"))
+    first = outbox.end(Conflict("first"))
+    assert outbox.end(Unavailable("second")) is first
     with pytest.raises(Conflict, match="first"):
         await outbox.next()

@@ -5,6 +5,7 @@ import time
 import grpc
 import pytest
 
+from balancer import reports
 from reprise import grants, rpc
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.grants import derive_key
@@ -15,7 +16,8 @@ from tests.support.wait import wait_until
 
 
 async def test_every_edge_is_told_of_all_others_with_a_grant_for_each(stage: Stage) -> None:
-    one, two = await stage.add_edges(e1="a", e2="b")
+    (one,) = await stage.add_edges(e1="a")
+    (two,) = await stage.add_edges(e2="b")
     await wait_until(lambda: one.peers().keys() == {"e1", "e2"}, "e1 hears of e2")
     assert one.views[-1].epoch > one.views[0].epoch
     peer = one.peers()["e2"]
@@ -138,7 +140,8 @@ async def test_a_stopping_balancer_ends_its_streams_and_keeps_its_last_view(stag
     await wait_until(lambda: one.error, "the end of the stream")
     assert one.error is not None
     assert (one.error.code(), one.error.details()) == (grpc.StatusCode.UNAVAILABLE, "this balancer is stopping")
-    assert await stage.routed_edges() == ["e1"]
+    (candidate,) = (await stage.route()).routes[0].candidates
+    assert (candidate.edge_id, candidate.reason) == ("e1", "replica")
 
 
 async def test_the_last_report_is_there_for_operators(stage: Stage) -> None:
@@ -157,3 +160,13 @@ async def test_the_last_report_is_there_for_operators(stage: Stage) -> None:
     status = (await stage.mesh())["e1"]
     assert status.hello == one.hello()
     assert status.utilisation == pytest.approx(0.1)
+
+
+async def test_a_stream_that_says_nothing_is_ended(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reports, "HELLO_S_MAX", 0.05)
+    call = stage.balancer.ReportLoad(
+        metadata=rpc.bearer_metadata(service_token("e1", "balancer", "report")), timeout=20
+    )
+    with pytest.raises(grpc.aio.AioRpcError, match=r"no hello within 0\.05 s") as error:
+        await call.read()
+    assert error.value.code() == grpc.StatusCode.INVALID_ARGUMENT
