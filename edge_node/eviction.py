@@ -62,7 +62,8 @@ class Refused:
 @dataclass(slots=True)
 class _Item:
     size_bytes: int = 0
-    hits: int = 0
+    # The request that brings a key is no hit of it.
+    hits: int = -1
     pins: int = 0
     holds: int = 0
     in_main: bool = False
@@ -152,7 +153,10 @@ class S3Fifo:
         return self._make_room(self.bytes_max - max(self.size_bytes - size_bytes, self._pinned.size_bytes), keys=0)
 
     def touch(self, key: Key) -> None:
-        """Counts a hit of `key`, also while it is pinned or held and still empty: followers of a live fill are hits."""
+        """Counts a request for `key`, also while it is pinned or held and still empty; all but the first one are hits.
+
+        So each request touches once, at any time: the one that starts a fill, and those that follow it.
+        """
         item = self._items.get(key)
         if item is not None:
             item.hits = min(item.hits + 1, HITS_MAX)
@@ -249,7 +253,7 @@ class S3Fifo:
 
     def _evict_main(self) -> Key | None:
         key, item = self._main.take_oldest()
-        if item.hits:
+        if item.hits > 0:
             item.hits -= 1
             self._main.push(key, item)
             return None

@@ -95,7 +95,7 @@ class Entry:
         self._store.spill(key)
 
     def touch(self, part: Part) -> None:
-        """Counts one request for `part`: once per request, follower or not."""
+        """Counts one request for `part`: once per request that reads of it, follower or not, at any time in that request."""
         if not self.purged:
             self._store.touch(self._keys[part])
 
@@ -208,9 +208,9 @@ class Store:
     def touch(self, key: Key) -> None:
         """Counts a request for `key` in both tiers; the second one writes it to disk."""
         self.ram.policy.touch(key)
-        self.disk.policy.touch(key)
         self.disk.admission.touch(key)
         self.spill(key)
+        self.disk.policy.touch(key)
 
     def spill(self, key: Key) -> None:
         """Lets the disk tier write what it lacks of what RAM has."""

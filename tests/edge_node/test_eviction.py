@@ -150,7 +150,7 @@ def test_untouched_keys_go_first_in_first_out() -> None:
 def test_hits_in_the_small_queue_lead_to_main(key: Key, hits: int) -> None:
     policy = S3Fifo(100, 100)
     grow(policy, key, 10)
-    for _ in range(hits):
+    for _ in range(1 + hits):
         policy.touch(key)
     for number in range(1, 50):
         grow(policy, tail(number), 10)
@@ -161,7 +161,7 @@ def test_hits_in_the_small_queue_lead_to_main(key: Key, hits: int) -> None:
 def test_one_hit_less_does_not(key: Key, hits: int) -> None:
     policy = S3Fifo(100, 100)
     grow(policy, key, 10)
-    for _ in range(hits):
+    for _ in range(1 + hits):
         policy.touch(key)
     for number in range(1, 50):
         grow(policy, tail(number), 10)
@@ -191,8 +191,8 @@ def test_ghosts_are_bounded_in_bytes_and_keys() -> None:
 def test_followers_of_a_fill_count_before_its_first_byte() -> None:
     policy = S3Fifo(100, 100)
     policy.pin(tail(0))
-    policy.touch(tail(0))
-    policy.touch(tail(0))
+    for _leader_and_followers in range(3):
+        policy.touch(tail(0))
     grow(policy, tail(0), 10)
     policy.unpin(tail(0))
     for number in range(1, 50):
@@ -255,11 +255,11 @@ class Fifo3:
         self.policy = S3Fifo(bytes_max, 1 << 20)
 
     def request(self, key: Key, size_bytes: int) -> bool:
+        hit = key in self.policy
+        if not hit:
+            grow(self.policy, key, size_bytes)
         self.policy.touch(key)
-        if key in self.policy:
-            return True
-        grow(self.policy, key, size_bytes)
-        return False
+        return hit
 
 
 def zipf_with_scans(seed: int, songs: int, requests: int) -> list[tuple[Key, int]]:

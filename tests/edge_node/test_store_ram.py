@@ -110,7 +110,8 @@ async def test_a_tail_goes_and_the_prefix_stays(tmp_path: Path) -> None:
     async with open_store(tmp_path, ram_bytes_max=4 * MIB) as store:
         entry = store.entry(song.manifest)
         fill(entry, song)
-        entry.touch(Part.PREFIX)
+        for _ in range(2):
+            entry.touch(Part.PREFIX)
         entry.release()
         for seed in range(2, 8):
             other = make_song(24, seed)
