@@ -4,6 +4,7 @@ Waits are bounded by the caller, who knows how long a song may stand still. Ever
 """
 
 import asyncio
+import socket
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager, suppress
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from reprise.errors import RepriseError, Unavailable
 
 PIECE_BYTES = 64 * 1024
 REASON_BYTES_MAX = 400
-# asyncio's limit for one line, and ours for the whole head in lines.
+# A slow listener leaves the rest with the edge, instead of a whole song in this machine's kernel.
+RECEIVE_BUFFER_BYTES = 256 * 1024
 HEADER_LINES_MAX = 100
 _ERROR_OF = {status: error for error, status in reversed(rpc.HTTP_STATUS.items())}
 
@@ -67,7 +69,7 @@ async def request(method: str, url: str, headers: Mapping[str, str], body: bytes
     """Sends a request; the connection lives as long as the context. Raises Unavailable when there is no answer."""
     parts = urlsplit(url)
     with _broken():
-        reader, writer = await asyncio.open_connection(parts.hostname, parts.port or 80, limit=2 * PIECE_BYTES)
+        reader, writer = await _connect(parts.hostname or "", parts.port or 80)
     try:
         with _broken():
             all_headers = {"host": parts.netloc, "connection": "close", "content-length": str(len(body)), **headers}
@@ -79,6 +81,21 @@ async def request(method: str, url: str, headers: Mapping[str, str], body: bytes
         yield answer
     finally:
         writer.close()
+
+
+async def _connect(host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    loop = asyncio.get_running_loop()
+    found = await loop.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    connection = socket.socket(found[0][0], socket.SOCK_STREAM)
+    try:
+        # Before connecting, or it does not bound the window.
+        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BUFFER_BYTES)
+        connection.setblocking(False)
+        await loop.sock_connect(connection, found[0][4])
+        return await asyncio.open_connection(sock=connection, limit=2 * PIECE_BYTES)
+    except BaseException:
+        connection.close()
+        raise
 
 
 async def _head(reader: asyncio.StreamReader) -> Answer:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from reprise.cli import lock, mesh_file, narrator
 from reprise.cli.folder import Folder
-from reprise.cli.log_file import tail
+from reprise.cli.log_file import tail, trim
 from reprise.cli.mesh_run import MeshRun
 from reprise.cli.plan import Shape
 from reprise.engines.process import outcome
@@ -127,6 +127,7 @@ def detached(wish: Wish, voice: narrator.Narrator) -> None:
     if (pid := lock.holder(wish.folder)) is not None:
         raise NotReady(f"this mesh runs already (pid {pid}, {wish.folder.path}): stop it first with `reprise down`")
     log_path = wish.folder.log("up")
+    trim(log_path)
     read_end, write_end = os.pipe()
     with log_path.open("ab") as log:
         said = log.tell()

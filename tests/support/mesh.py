@@ -125,9 +125,10 @@ def running_mesh(data: Path, *options: str, music: Path | None = None) -> Iterat
     log_path = data / "logs" / "up.log"
     # The supervisor needs up to 90 s at the very worst; normally it takes five.
     spec = Spec(name="up", argv=argv, cwd=data, log_path=log_path, stop_deadline_s=60.0, orphan_signal=signal.SIGTERM)
+    said_before = log_path.stat().st_size if log_path.exists() else 0
     supervisor = Process(spec)
     try:
-        _wait_ready(supervisor, log_path)
+        _wait_ready(supervisor, log_path, said_before)
         yield TestMesh(data, supervisor)
     finally:
         supervisor.stop()
@@ -159,9 +160,9 @@ def _engine_pid(data: Path, name: str) -> int:
     return next(pid for pid, command in processes_of(data).items() if program in command)
 
 
-def _wait_ready(supervisor: Process, log_path: Path) -> None:
+def _wait_ready(supervisor: Process, log_path: Path, said_before: int) -> None:
     deadline = time.monotonic() + READY_DEADLINE_S
-    while "Or in a browser" not in (text := log_path.read_text(errors="replace")):
+    while "Or in a browser" not in (text := log_path.read_bytes()[said_before:].decode(errors="replace")):
         code = supervisor.exit_code()
         assert code is None, f"the mesh did not start ({outcome(code or 0)}):\n{text}"
         assert time.monotonic() < deadline, f"the mesh is not ready after {READY_DEADLINE_S:.0f} s:\n{text}"
