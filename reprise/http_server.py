@@ -27,6 +27,8 @@ from reprise.http_message import Handler
 
 log = structlog.get_logger()
 _ACCEPTS_PER_TURN = 128
+# The kernel doubles it for its own book-keeping.
+_SEND_BUFFER_BYTES = 256 * 1024
 _SWEEP_S = 1.0
 _REFUSED = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -119,6 +121,8 @@ class HttpServer(Collector):
                 self._refuse(sock)
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            # Left to itself the kernel would buffer 4 MiB for each slow reader: a whole song.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
             self.connections.add(Connection(self, sock, str(address[0])))
 
     def _accept_failed(self, error: OSError) -> None:
