@@ -89,10 +89,17 @@ def seaweedfs(engine_folder: Path, s3_access: S3Access) -> Iterator[Seaweedfs]:
 
 
 @pytest.fixture
-def s3_bucket(seaweedfs: Seaweedfs, tmp_path: Path) -> s3.Bucket:
+def s3_bucket(seaweedfs: Seaweedfs, tmp_path: Path) -> Iterator[s3.Bucket]:
     """A fresh, empty bucket for this test."""
     credentials_path = tmp_path / "s3.credentials"
     credentials_path.write_text(f"{seaweedfs.access_key}\n{seaweedfs.secret_key}\n")
     bucket = s3.Bucket(seaweedfs.endpoint, f"test-{secrets.token_hex(6)}", credentials_path)
     asyncio.run(create_bucket(bucket))
-    return bucket
+    yield bucket
+    # Each bucket has volumes of its own, and the server has only so many for a whole run.
+    asyncio.run(_delete_bucket(bucket))
+
+
+async def _delete_bucket(bucket: s3.Bucket) -> None:
+    async with s3.client(bucket, connections_max=1) as client:
+        await client.delete_bucket(Bucket=bucket.name)

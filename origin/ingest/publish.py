@@ -73,12 +73,19 @@ class Publisher:
     """Uploads and publishes with the operator's and the signing key."""
 
     def __init__(
-        self, objects: Objects, channel: grpc.aio.Channel, *, operator_key: bytes, signing_key: Ed25519PrivateKey
+        self,
+        objects: Objects,
+        channel: grpc.aio.Channel,
+        *,
+        operator_key: bytes,
+        signing_key: Ed25519PrivateKey,
+        patience: Patience = PATIENCE,
     ) -> None:
         self._objects = objects
         self._catalog = CatalogAdminServiceStub(channel)
         self._operator_key = operator_key
         self._signing_key = signing_key
+        self._patience = patience
         self._key_id = manifests.key_id_of(signing_key.public_key())
         self._rng = random.Random()  # noqa: S311  # jitter, not a secret
 
@@ -126,9 +133,9 @@ class Publisher:
             except grpc.aio.AioRpcError as failure:
                 failures += 1
                 error = rpc.error_of(failure, "catalog")
-                if not isinstance(error, Unavailable) or PATIENCE.exhausted(failures, time.monotonic() - since):
+                if not isinstance(error, Unavailable) or self._patience.exhausted(failures, time.monotonic() - since):
                     raise error from None
-            await asyncio.sleep(PATIENCE.pause_s(failures, self._rng))
+            await asyncio.sleep(self._patience.pause_s(failures, self._rng))
 
     def _metadata(self) -> tuple[tuple[str, str], ...]:
         expires = int(time.time()) + TOKEN_S

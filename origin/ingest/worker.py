@@ -17,7 +17,7 @@ from origin.ingest.tags import read_tags
 from origin.ingest.transcode import BadAudio, transcode
 
 # Listeners come first: the import takes the CPU that they leave.
-NICENESS = 10
+NICENESS = 5
 
 
 def prepare(path: Path, folder: Path, song_s_max: float) -> Prepared | Rejected:

@@ -9,7 +9,10 @@ from prometheus_client import CollectorRegistry
 
 from reprise import grants, rpc
 from reprise.catalog.v1 import catalog_service_pb2 as pb
-from reprise.catalog.v1.catalog_service_pb2_grpc import CatalogAdminServiceServicer, add_CatalogAdminServiceServicer_to_server
+from reprise.catalog.v1.catalog_service_pb2_grpc import (
+    CatalogAdminServiceServicer,
+    add_CatalogAdminServiceServicer_to_server,
+)
 from reprise.errors import InvalidRequest, Unavailable
 
 OPERATOR_KEY = b"k" * 32
@@ -44,9 +47,7 @@ class FakeCatalog(CatalogAdminServiceServicer):
         return next(song for song in self.songs.values() if song.title == title)
 
     def _check(self, context: Any) -> None:
-        grants.verify(
-            rpc.bearer(context), lambda kid: OPERATOR_KEY, time.time(), audience="mesh", scope="operator"
-        )
+        grants.verify(rpc.bearer(context), lambda kid: OPERATOR_KEY, time.time(), audience="mesh", scope="operator")
         if self.failures:
             self.failures -= 1
             raise Unavailable("the database does not answer")

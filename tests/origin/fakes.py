@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import random
 from collections import Counter
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -103,12 +103,6 @@ class Origin:
     async def close(self) -> None:
         await self.reads.close()
         await self.library.close()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    """Lets other tasks run until `condition` holds; the test's own timeout bounds it."""
-    while not condition():  # noqa: ASYNC110  # conditions are counters of the code under test, not events of ours
-        await asyncio.sleep(0)
 
 
 @asynccontextmanager

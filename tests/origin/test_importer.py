@@ -14,12 +14,15 @@ from origin.ingest.publish import Objects, Publisher
 from origin.ingest.report import JsonReport, Outcome, Summary
 from origin.ingest.scan import find_audio
 from origin.ingest.worker_process import WorkerProcess
+from origin.patience import Patience
 from reprise import manifests, rpc, s3
 from reprise.chunks import CHUNK_BYTES
 from reprise.types.v1.types_pb2 import CODEC_AAC, CODEC_OPUS, SignedManifest
 from tests.origin.fake_catalog import OPERATOR_KEY, FakeCatalog, served
 from tests.origin.fakes import SIGNING_KEY
 from tests.origin.sound import PNG, write_song
+
+BRIEF = Patience(attempts_max=4, pause_s_max=0.05)
 
 
 class Mesh:
@@ -30,7 +33,7 @@ class Mesh:
         self.bucket = bucket
         self.catalog = catalog
         objects = Objects(client, bucket)
-        self.publisher = Publisher(objects, channel, operator_key=OPERATOR_KEY, signing_key=SIGNING_KEY)
+        self.publisher = Publisher(objects, channel, operator_key=OPERATOR_KEY, signing_key=SIGNING_KEY, patience=BRIEF)
         self.lines: list[dict[str, Any]] = []
 
     async def run(self, *paths: Path) -> Summary:
@@ -64,7 +67,9 @@ async def mesh(s3_bucket: s3.Bucket) -> AsyncIterator[Mesh]:
 def music(tmp_path: Path) -> Path:
     folder = tmp_path / "music"
     folder.mkdir()
-    write_song(folder / "1.flac", 8.0, title="One", artist="A feat. B", album="Album", track="1", genre="Rock", tone_hz=300)
+    write_song(
+        folder / "1.flac", 8.0, title="One", artist="A feat. B", album="Album", track="1", genre="Rock", tone_hz=300
+    )
     write_song(folder / "2.mp3", 1.0, title="Two", artist="C", tone_hz=400)
     (folder / "3 broken.mp3").write_bytes(b"this is not music")
     (folder / "cover.png").write_bytes(PNG)
@@ -112,7 +117,9 @@ async def test_a_second_import_changes_nothing(mesh: Mesh, music: Path) -> None:
     assert mesh.catalog.songs == songs
 
 
-async def test_an_import_that_was_interrupted_before_the_catalog_goes_on_with_the_same_objects(mesh: Mesh, music: Path) -> None:
+async def test_an_import_that_was_interrupted_before_the_catalog_goes_on_with_the_same_objects(
+    mesh: Mesh, music: Path
+) -> None:
     await mesh.run(music)
     objects = await mesh.objects()
     mesh.catalog.songs.clear()
@@ -140,10 +147,7 @@ async def test_a_short_outage_of_the_catalog_is_waited_out(mesh: Mesh, music: Pa
     assert (await mesh.run(music)).outcomes[Outcome.IMPORTED] == 2
 
 
-async def test_a_catalog_that_stays_away_ends_the_import_with_one_clear_line(
-    mesh: Mesh, music: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("origin.ingest.publish.PATIENCE", type("Brief", (), {"exhausted": lambda *_: True})())
+async def test_a_catalog_that_stays_away_ends_the_import_with_one_clear_line(mesh: Mesh, music: Path) -> None:
     mesh.catalog.failures = 1_000
     summary = await mesh.run(music)
     assert summary.exit_code == 1

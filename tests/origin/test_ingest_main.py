@@ -13,16 +13,15 @@ from tests.origin.fake_catalog import OPERATOR_KEY, FakeCatalog, served
 from tests.origin.sound import write_song
 
 
-@pytest.fixture
-def environment(s3_bucket: s3.Bucket, tmp_path: Path) -> dict[str, str]:
+def environment_for(bucket: s3.Bucket, tmp_path: Path) -> dict[str, str]:
     keys = tmp_path / "keys"
     keys.mkdir()
     (keys / "operator.key").write_text(OPERATOR_KEY.hex())
     (keys / "manifest.key").write_text("07" * 32)
     return os.environ | {
-        "REPRISE_INGEST_S3_ENDPOINT": s3_bucket.endpoint,
-        "REPRISE_INGEST_S3_BUCKET": s3_bucket.name,
-        "REPRISE_INGEST_S3_CREDENTIALS_PATH": str(s3_bucket.credentials_path),
+        "REPRISE_INGEST_S3_ENDPOINT": bucket.endpoint,
+        "REPRISE_INGEST_S3_BUCKET": bucket.name,
+        "REPRISE_INGEST_S3_CREDENTIALS_PATH": str(bucket.credentials_path),
         "REPRISE_INGEST_MANIFEST_KEY_PATH": str(keys / "manifest.key"),
         "REPRISE_INGEST_OPERATOR_KEY_PATH": str(keys / "operator.key"),
     }
@@ -37,7 +36,8 @@ async def ingest(environment: dict[str, str], *arguments: str) -> tuple[int, lis
     return process.returncode, out.decode().splitlines(), err.decode()
 
 
-async def test_the_command_speaks_json_lines_or_plain_text(environment: dict[str, str], tmp_path: Path) -> None:
+async def test_the_command_speaks_json_lines_or_plain_text(s3_bucket: s3.Bucket, tmp_path: Path) -> None:
+    environment = environment_for(s3_bucket, tmp_path)
     write_song(tmp_path / "1.flac", title="One", artist="A")
     write_song(tmp_path / "2.flac", title="Two", artist="A", tone_hz=500)
     async with served(FakeCatalog()) as address:
@@ -62,8 +62,9 @@ async def test_the_command_speaks_json_lines_or_plain_text(environment: dict[str
     ],
 )
 async def test_a_mistake_is_one_line_and_exit_code_2(
-    environment: dict[str, str], tmp_path: Path, change: dict[str, str | None], path: str, complaint: str
+    tmp_path: Path, change: dict[str, str | None], path: str, complaint: str
 ) -> None:
+    environment = environment_for(s3.Bucket("http://127.0.0.1:1", "none", tmp_path / "none"), tmp_path)
     (tmp_path / "short").write_text("12")
     environment["REPRISE_INGEST_CATALOG_ADDRESS"] = "127.0.0.1:1"
     for name, value in change.items():

@@ -2,7 +2,6 @@
 
 import asyncio
 import time
-import urllib.error
 import urllib.request
 from pathlib import Path
 
@@ -16,7 +15,9 @@ from reprise.grants import Claims, derive_key, mint
 from reprise.origin.v1 import origin_service_pb2 as pb
 from reprise.origin.v1.origin_service_pb2_grpc import OriginServiceStub
 from reprise.service import listening
-from tests.origin.fakes import audio, manifest_of, signed_manifest, until
+from tests.origin.fakes import audio, manifest_of, signed_manifest
+from tests.support.s3_access import S3Access
+from tests.support.wait import wait_until
 
 SONG = audio(150_000)
 SONG_ID = manifest_of(SONG).rendition_id
@@ -42,7 +43,9 @@ async def get(url: str) -> str:
     return await asyncio.to_thread(fetch)
 
 
-async def test_an_origin_is_ready_when_s3_answers_and_counts_what_it_read(s3_bucket: s3.Bucket, tmp_path: Path) -> None:
+async def test_an_origin_is_ready_when_s3_answers_and_many_edges_cost_one_read(
+    s3_bucket: s3.Bucket, s3_access: S3Access, tmp_path: Path
+) -> None:
     async with s3.client(s3_bucket) as client:
         await client.put_object(Bucket=s3_bucket.name, Key=s3.rendition_key(SONG_ID), Body=SONG)
         manifest = signed_manifest(SONG).SerializeToString()
@@ -50,22 +53,29 @@ async def test_an_origin_is_ready_when_s3_answers_and_counts_what_it_read(s3_buc
     async with build(settings(s3_bucket, tmp_path)) as app, listening(app) as ports:
         assert app.ready() == "S3 has not answered yet"
         watch = asyncio.create_task(app.background[0]())
-        await until(lambda: app.ready() == "")
+        await wait_until(lambda: app.ready() == "", "S3 answers")
         claims = Claims("origin", "e1", "origin", "e1", "t", int(time.time()) + 60)
         metadata = rpc.bearer_metadata(mint(claims, "e1", derive_key(MESH_KEY, "e1")))
         async with rpc.channel(f"127.0.0.1:{ports.grpc_port}") as channel:
-            request = pb.ReadChunksRequest(rendition_id=SONG_ID)
-            stream = OriginServiceStub(channel).ReadChunks(request, metadata=metadata)
-            assert b"".join([message.chunk async for message in stream]) == SONG
+            stub = OriginServiceStub(channel)
+
+            async def read() -> bytes:
+                stream = stub.ReadChunks(pb.ReadChunksRequest(rendition_id=SONG_ID), metadata=metadata)
+                return b"".join([message.chunk async for message in stream])
+
+            assert set(await asyncio.gather(*(read() for _ in range(30)))) == {SONG}
         page = await get(f"http://127.0.0.1:{ports.http_port}/metrics")
         assert f"reprise_origin_s3_read_bytes_total {float(len(SONG))}" in page
         assert 'reprise_origin_s3_requests_total{op="get_range"} 1.0' in page
+        await wait_until(lambda: s3_access.gets(s3_bucket.name, s3.rendition_key(SONG_ID)), "S3 logs the read")
+        assert [access.status for access in s3_access.gets(s3_bucket.name, s3.rendition_key(SONG_ID))] == [206]
         watch.cancel()
 
 
-async def test_a_mesh_key_that_is_not_hex_is_one_clear_line(s3_bucket: s3.Bucket, tmp_path: Path) -> None:
+async def test_a_mesh_key_that_is_not_hex_is_one_clear_line(tmp_path: Path) -> None:
+    nowhere = s3.Bucket("http://127.0.0.1:1", "none", tmp_path / "none")
     with pytest.raises(ConfigError, match=r"mesh_key_path: .* must hold 64 hex digits"):
-        async with build(settings(s3_bucket, tmp_path, "not a key")):
+        async with build(settings(nowhere, tmp_path, "not a key")):
             pass
 
 

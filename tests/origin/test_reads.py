@@ -8,7 +8,8 @@ from origin.reads import Reads
 from reprise.chunks import CHUNK_BYTES
 from reprise.errors import DataCorrupt, NotFound, QuotaExceeded, Unavailable
 from reprise.manifests import Manifest
-from tests.origin.fakes import FakeStore, Origin, audio, manifest_of, until
+from tests.origin.fakes import FakeStore, Origin, audio, manifest_of
+from tests.support.wait import wait_until
 
 SONG = audio(20 * CHUNK_BYTES + 100)
 MANIFEST = manifest_of(SONG)
@@ -45,7 +46,7 @@ async def test_a_follower_gets_bytes_before_the_read_ends() -> None:
     store.hold()
     leader, follower = (origin.reads.chunks(MANIFEST, 0, CHUNKS) for _ in range(2))
     firsts = [asyncio.create_task(anext(reader)) for reader in (leader, follower)]
-    await until(lambda: origin.coalescer.live_reads == 1)
+    await wait_until(lambda: origin.coalescer.live_reads == 1, "the reads are under way")
     store.release()
     assert await asyncio.gather(*firsts) == [SONG[:CHUNK_BYTES]] * 2
     assert len(store.reads) == 1
@@ -57,9 +58,11 @@ async def test_the_reader_that_started_a_read_may_leave_and_the_others_notice_no
     origin = Origin(store)
     store.hold()
     leader = asyncio.create_task(read_all(origin.reads))
-    await until(lambda: len(store.reads) == 1)
+    await wait_until(lambda: len(store.reads) == 1, "the reads are under way")
     follower = asyncio.create_task(read_all(origin.reads))
-    await until(lambda: origin.count("reprise_origin_chunks_total", source="joined") == 1)
+    await wait_until(
+        lambda: origin.count("reprise_origin_chunks_total", source="joined") == 1, "the reads are under way"
+    )
     leader.cancel()
     await asyncio.wait([leader])
     store.release()
@@ -80,9 +83,9 @@ async def test_a_seek_far_ahead_is_served_by_a_read_of_its_own_and_no_chunk_is_r
     origin = Origin(store, read_chunks=CHUNKS)
     store.hold()
     start = asyncio.create_task(read_all(origin.reads))
-    await until(lambda: len(store.reads) == 1)
+    await wait_until(lambda: len(store.reads) == 1, "the reads are under way")
     seek = asyncio.create_task(read_all(origin.reads, first=12))
-    await until(lambda: len(store.reads) == 2)
+    await wait_until(lambda: len(store.reads) == 2, "the reads are under way")
     store.release()
     assert await seek == SONG[12 * CHUNK_BYTES :]
     assert await start == SONG
@@ -127,7 +130,7 @@ async def test_reads_beyond_the_waiting_limit_are_refused_with_a_pause() -> None
     origin = Origin(store, active_max=1, waiting_max=1)
     store.hold()
     served = [asyncio.create_task(read_all(origin.reads, 0, 1, manifest_of(song))) for song in songs[:2]]
-    await until(lambda: origin.coalescer.live_reads == 2 and len(store.reads) == 1)
+    await wait_until(lambda: origin.coalescer.live_reads == 2 and len(store.reads) == 1, "the reads are under way")
     with pytest.raises(QuotaExceeded) as refusal:
         await read_all(origin.reads, 0, 1, manifest_of(songs[2]))
     assert refusal.value.retry_after_s == 1.0
@@ -141,7 +144,7 @@ async def test_closing_ends_reads_and_their_readers() -> None:
     origin = Origin(store)
     store.hold()
     reader = asyncio.create_task(read_all(origin.reads))
-    await until(lambda: len(store.reads) == 1)
+    await wait_until(lambda: len(store.reads) == 1, "the reads are under way")
     await origin.close()
     with pytest.raises(Unavailable, match="stopping"):
         await reader

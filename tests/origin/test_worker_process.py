@@ -49,7 +49,9 @@ async def test_a_real_worker_prepares_one_file_after_the_other(tmp_path: Path) -
         ("nonsense.mp3", "the worker died on it: SIGKILL"),
     ],
 )
-async def test_a_worker_that_fails_costs_one_file_and_the_next_gets_a_new_one(tmp_path: Path, file: str, reason: str) -> None:
+async def test_a_worker_that_fails_costs_one_file_and_the_next_gets_a_new_one(
+    tmp_path: Path, file: str, reason: str
+) -> None:
     worker = WorkerProcess(timeout_s=2, song_s_max=60, command=(sys.executable, "-c", MISCHIEF))
     before = await worker.prepare(tmp_path / "good.mp3", tmp_path)
     assert await worker.prepare(tmp_path / file, tmp_path) == Rejected(reason)
