@@ -111,6 +111,7 @@ class S3Fifo:
         self._pinned = _Queue()
         self._ghosts: OrderedDict[Key, int] = OrderedDict()
         self._ghost_bytes = 0
+        self._has_evicted = False
 
     def __contains__(self, key: Key) -> bool:
         return self.size_of(key) > 0
@@ -214,7 +215,9 @@ class S3Fifo:
             self._items.pop(key, None)
             return
         self._items[key] = item
-        item.in_main = self._forget_ghost(key) or item.in_main
+        # Until something has to go for the first time there is nothing to filter: what the small queue has no room for stays.
+        overflow = not self._has_evicted and self._small.size_bytes > SMALL_SHARE * self.bytes_max
+        item.in_main = self._forget_ghost(key) or overflow or item.in_main
         if not item.size_bytes:
             return
         if item.pins:
@@ -229,8 +232,8 @@ class S3Fifo:
     def _make_room(self, added_bytes: int, keys: int) -> tuple[Key, ...]:
         victims: list[Key] = []
         while self.size_bytes + added_bytes > self.bytes_max or len(self) + keys > self.keys_max:
-            small_is_full = self._small.size_bytes > SMALL_SHARE * self.bytes_max
-            if self._small and (small_is_full or not self._main):
+            main_is_full = self._main.size_bytes > (1 - SMALL_SHARE) * self.bytes_max
+            if self._small and not main_is_full:
                 victim = self._evict_small()
             elif self._main:
                 victim = self._evict_main()
@@ -238,12 +241,12 @@ class S3Fifo:
                 victim = self._evict_held()
             if victim is not None:
                 victims.append(victim)
+        self._has_evicted = self._has_evicted or bool(victims)
         return tuple(victims)
 
     def _evict_small(self) -> Key | None:
         key, item = self._small.take_oldest()
         if item.hits >= HITS_TO_MAIN[key.part]:
-            item.hits = 0
             item.in_main = True
             self._main.push(key, item)
             return None

@@ -138,12 +138,13 @@ def test_prefix_is_eight_chunks_and_the_rest_is_tail() -> None:
     assert part_of(PREFIX_CHUNKS) is Part.TAIL
 
 
-def test_untouched_keys_go_first_in_first_out() -> None:
-    policy = S3Fifo(30, 100)
-    for number in range(3):
+def test_what_the_small_queue_has_no_room_for_goes_first_in_first_out() -> None:
+    policy = S3Fifo(1000, 100)
+    for number in range(100):
         assert grow(policy, tail(number), 10) == ()
-    assert grow(policy, tail(3), 10) == (tail(0),)
-    assert grow(policy, tail(4), 10) == (tail(1),)
+    # The first eleven are in the small queue; the rest found an empty main.
+    victims = [grow(policy, tail(number), 10) for number in range(100, 108)]
+    assert victims == [(tail(number),) for number in range(8)]
 
 
 @pytest.mark.parametrize(("key", "hits"), [(prefix(0), 1), (tail(0), 2)])
