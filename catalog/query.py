@@ -45,8 +45,10 @@ class Query:
 
     @property
     def correctable_words(self) -> list[str]:
-        """The words that may be mistyped."""
-        words = {word for piece in self.pieces for word in (*piece, normalise.join(piece))}
+        """The words that may be mistyped; also all of them written together, for a space may be the mistake."""
+        words = {word for piece in self.pieces for word in (*piece, normalise.join(piece))} | {
+            self.text.replace(" ", "")
+        }
         return sorted(word for word in words if spelling.correctable(word) and not normalise.is_cjk(word))[
             :CORRECTED_WORDS_MAX
         ]
@@ -62,17 +64,32 @@ def parse(text: str) -> Query:
     return Query(key, tuple(normalise.tokens(text)))
 
 
-def tsquery(query: Query, alternatives: Mapping[str, Sequence[str]] | None = None) -> str:
-    """The query in PostgreSQL's tsquery notation: all words, the last as a prefix; `alternatives` by word stand beside it."""
-    last = len(query.pieces) - 1
-    return " & ".join(_piece(piece, at == last, alternatives or {}) for at, piece in enumerate(query.pieces))
+def tsquery(query: Query) -> str:
+    """The query in PostgreSQL's tsquery notation: all words, the last as a prefix."""
+    return _all_of(query.pieces, {})
+
+
+def corrected_tsquery(query: Query, alternatives: Mapping[str, Sequence[str]]) -> str:
+    """Like `tsquery`, with the `alternatives` of each word beside it.
+
+    Words too short to be corrected ("hte") are only asked for when there is no other.
+    """
+    longer = [
+        piece for piece in query.pieces if any(len(w) > spelling.WORD_CHARS_MIN or normalise.is_cjk(w) for w in piece)
+    ]
+    return _all_of(longer or query.pieces, alternatives)
 
 
 def corrected_spellings(query: Query, alternatives: Mapping[str, Sequence[str]]) -> list[str]:
     """The whole query with its words replaced by their alternatives: the closest combinations, a bounded number."""
     choices = [alternatives.get(word) or [word] for word in query.text.split()]
     combinations = itertools.islice(itertools.product(*choices), _SPELLINGS_MAX)
-    return list(dict.fromkeys(form for words in combinations for form in (" ".join(words), "".join(words))))
+    forms = [form for words in combinations for form in (" ".join(words), "".join(words))]
+    return list(dict.fromkeys([*forms, *alternatives.get(query.text.replace(" ", ""), ())]))
+
+
+def _all_of(pieces: Sequence[tuple[str, ...]], alternatives: Mapping[str, Sequence[str]]) -> str:
+    return " & ".join(_piece(piece, at == len(pieces) - 1, alternatives) for at, piece in enumerate(pieces))
 
 
 def _piece(piece: tuple[str, ...], last: bool, alternatives: Mapping[str, Sequence[str]]) -> str:

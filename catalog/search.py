@@ -20,8 +20,8 @@ from catalog.model import Song
 from catalog.query import Query, Tier
 from catalog.songs import load_songs
 
-# With this many matches as typed, nobody scrolls on to guesses.
-MATCHES_ENOUGH = 20
+# With this many matches as typed there is no need to guess; a name that is exactly the query is enough by itself.
+EVIDENCE_ENOUGH = 10
 _CANDIDATES_MAX = 2000
 _SIMILAR_MAX = 50
 # The last code point: no key that starts with x sorts behind x + _LAST.
@@ -39,10 +39,10 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class _Place:
-    """Where a page starts: behind the song (`at`, `song_id`) of `tier`, with `seen` songs shown before."""
+    """Where a page starts: behind the song (`at`, `song_id`) of `tier`; `evidence` is of the songs shown before."""
 
     tier: Tier = Tier.EXACT_TITLE
-    seen: int = 0
+    evidence: int = 0
     at: str = ""
     song_id: uuid.UUID | None = None
 
@@ -81,7 +81,7 @@ class Search:
         if len(hits) <= page_size:
             return Page(songs, "")
         last = hits[page_size - 1]
-        position = (int(last.tier), start.seen + page_size, last.at, str(last.song_id))
+        position = (int(last.tier), start.evidence + _evidence(hits[:page_size]), last.at, str(last.song_id))
         return Page(songs, cursors.seal(self._cursor_key, scope, position))
 
 
@@ -99,7 +99,7 @@ async def _hits(connection: AsyncConnection, asked: Query, start: _Place, count:
     tiers = _tiers_as_typed(asked)
     for tier in Tier:
         if tier == Tier.CORRECTED_EXACT:
-            if start.tier < tier and start.seen + len(hits) >= MATCHES_ENOUGH:
+            if start.tier < tier and start.evidence + _evidence(hits) >= EVIDENCE_ENOUGH:
                 break
             tiers |= await _tiers_corrected(connection, asked)
         lanes = tiers.get(tier, [])
@@ -131,7 +131,7 @@ async def _tiers_corrected(connection: AsyncConnection, asked: Query) -> dict[Ti
     exact = sa.or_(_any_of(s.exact_titles, spellings), _any_of(s.exact_names, spellings))
     return {
         Tier.CORRECTED_EXACT: [_Lane(exact, s.title_key)],
-        Tier.CORRECTED_WORDS: [_Lane(_matches(query.tsquery(asked, alternatives)), s.title_key)],
+        Tier.CORRECTED_WORDS: [_Lane(_matches(query.corrected_tsquery(asked, alternatives)), s.title_key)],
     }
 
 
@@ -184,5 +184,10 @@ def _matches(tsquery: str) -> _Predicate:
 
 
 def _place(position: cursors.Position) -> _Place:
-    tier, seen, at, song_id = position
-    return _Place(Tier(int(tier)), int(seen), str(at), uuid.UUID(str(song_id)))
+    tier, evidence, at, song_id = position
+    return _Place(Tier(int(tier)), int(evidence), str(at), uuid.UUID(str(song_id)))
+
+
+def _evidence(hits: Sequence[_Hit]) -> int:
+    """How sure these hits make us that the query was meant as typed."""
+    return sum(EVIDENCE_ENOUGH if hit.tier <= Tier.EXACT_NAME else 1 for hit in hits)

@@ -20,8 +20,14 @@ def test_all_words_are_asked_for_and_the_last_may_go_on(typed: str, asked: str) 
 
 
 def test_alternatives_stand_beside_the_word_as_typed() -> None:
-    asked = query.tsquery(query.parse("bjrok army"), {"bjrok": ["bjork", "brook"]})
+    asked = query.corrected_tsquery(query.parse("bjrok army"), {"bjrok": ["bjork", "brook"]})
     assert asked == "(('bjrok' | 'bjork' | 'brook')) & (('army':*))"
+
+
+def test_words_too_short_to_correct_are_not_insisted_on() -> None:
+    assert query.corrected_tsquery(query.parse("closer hte heart"), {}) == "(('closer')) & (('heart':*))"
+    assert query.corrected_tsquery(query.parse("hte of"), {}) == "(('hte')) & (('of':*))"
+    assert query.corrected_tsquery(query.parse("hte 東京"), {}) == "(('東京':*))"
 
 
 def test_quotes_and_backslashes_are_only_letters_to_the_database() -> None:

@@ -128,6 +128,9 @@ async def test_first_hit_is_what_was_meant(library: Search, query: str, title: s
         ("hyperbalad", "Hyperballad"),
         ("hone", "Home"),
         ("acdv", "T.N.T."),
+        ("ac dv", "T.N.T."),
+        ("bohemian rhapsody bty queen", "Bohemian Rhapsody"),
+        ("dont sotp me nwo", "Don't Stop Me Now"),
         ("кинг", "Группа крови"),
     ],
 )
@@ -150,9 +153,14 @@ async def test_prefixes_are_in_the_order_of_the_name_that_matched(library: Searc
 
 
 async def test_what_matches_as_typed_comes_before_what_looks_like_it(library: Search, publisher: Publisher) -> None:
-    await publisher.publish(songbook.publication("Hone", "Knife Grinder"))
+    await publisher.publish(songbook.publication("Honest Work", "Knife Grinder"))
     found = await titles(library, "hone")
-    assert found.index("Hone") < found.index("Home")
+    assert found.index("Honest Work") < found.index("Home")
+
+
+async def test_an_exact_name_is_not_followed_by_guesses(library: Search, publisher: Publisher) -> None:
+    await publisher.publish(songbook.publication("Dome", "Church Builder"))
+    assert await titles(library, "dome") == ["Dome"]
 
 
 async def test_nothing_like_it_finds_nothing(library: Search) -> None:
