@@ -3,7 +3,7 @@
 All methods are called on the event loop and, unless they are `async`, return at once. Verifying what a fill brings is the
 caller's duty before `write`; verifying what the disk holds is done here. The store never fetches, and never wakes a reader.
 
-Invariants: `location` names only bytes that matched their signed digest in this process; each tier stays within its budget; a
+Invariants: `extent` names only bytes that matched their signed digest in this process; each tier stays within its budget; a
 purged rendition is in neither tier.
 """
 
@@ -67,13 +67,8 @@ class Entry:
         key = self._keys[part_of(chunk)]
         return self._store.ram.extent(key, chunk, chunks_max) or self._store.disk.index.extent(key, chunk, chunks_max)
 
-    def location(self, chunk: int) -> tuple[int, int] | None:
-        """(fd, offset) of one chunk, as `extent`."""
-        extent = self.extent(chunk, 1)
-        return (extent.fd, extent.offset) if extent else None
-
     async def ensure_verified(self, chunk: int) -> bool:
-        """Whether `chunk` is here and matches its digest. After True, `location` gives it. False is a miss."""
+        """Whether `chunk` is here and matches its digest. After True, `extent` gives it. False is a miss."""
         if self.extent(chunk, 1) is not None:
             return True
         if self.purged:

@@ -36,7 +36,7 @@ async def test_a_filled_song_is_delivered_byte_for_byte(tmp_path: Path) -> None:
     async with open_store(tmp_path) as store:
         entry = store.entry(song.manifest)
         assert entry.has(0) is None
-        assert entry.location(0) is None
+        assert entry.extent(0, 1) is None
         assert not await entry.ensure_verified(0)
         fill(entry, song)
         assert entry.has(song.count - 1) is Tier.RAM
@@ -209,7 +209,7 @@ async def test_purge_drops_at_once_and_for_good(tmp_path: Path) -> None:
         await store.purge(song.rendition_id)
         assert entry.purged
         assert entry.has(0) is None
-        assert entry.location(0) is None
+        assert entry.extent(0, 1) is None
         assert not await entry.ensure_verified(0)
         assert store.find(song.rendition_id) is None
         assert store.ram.policy.size_bytes == 0

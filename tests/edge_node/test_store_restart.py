@@ -63,7 +63,7 @@ async def test_a_restart_serves_without_the_origin(tmp_path: Path) -> None:
             assert entry is not None
             assert entry.manifest == song.manifest
             assert entry.has(0) is Tier.COLD
-            assert entry.location(0) is None, "nothing leaves before it was verified"
+            assert entry.extent(0, 1) is None, "nothing leaves before it was verified"
             assert await play(store, song) == whole(song)
 
 
