@@ -23,6 +23,7 @@ class FakeCatalog(CatalogAdminServiceServicer):
 
     def __init__(self) -> None:
         self.songs: dict[str, pb.PublishSongRequest] = {}
+        self.publishes = 0
         self.failures = 0
         self.refused: set[str] = set()
 
@@ -39,6 +40,7 @@ class FakeCatalog(CatalogAdminServiceServicer):
         self._check(context)
         if request.title in self.refused:
             raise InvalidRequest(f"title {request.title!r} is not for us")
+        self.publishes += 1
         created = request.source_sha256 not in self.songs
         self.songs.setdefault(request.source_sha256, request)
         return pb.PublishSongResponse(song_id=f"song-{request.source_sha256[:8]}", created=created)

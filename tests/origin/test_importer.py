@@ -113,6 +113,7 @@ async def test_a_second_import_changes_nothing(mesh: Mesh, music: Path) -> None:
     summary = await mesh.run(music)
     assert summary.outcomes == {Outcome.KNOWN: 2, Outcome.FAILED: 1}
     assert mesh.told("1.flac")["song_id"].startswith("song-")
+    assert mesh.catalog.publishes == 2, "what is known is not prepared again"
     assert await mesh.objects() == objects
     assert mesh.catalog.songs == songs
 

@@ -58,6 +58,7 @@ async def test_a_worker_that_fails_costs_one_file_and_the_next_gets_a_new_one(
     after = await worker.prepare(tmp_path / "good.mp3", tmp_path)
     assert isinstance(before, Rejected)
     assert isinstance(after, Rejected)
+    assert after.reason.startswith("pid ")
     assert before.reason != after.reason
     await worker.close()
 
