@@ -19,7 +19,8 @@ class WorkerProcess:
 
     def __init__(self, timeout_s: float, song_s_max: float, command: tuple[str, ...] = ()) -> None:
         self._timeout_s = timeout_s
-        self._command = command or (sys.executable, "-m", "origin.ingest.worker", str(song_s_max))
+        # -P: the folder where someone starts an import must not offer modules to the worker.
+        self._command = command or (sys.executable, "-P", "-m", "origin.ingest.worker", str(song_s_max))
         self._process: asyncio.subprocess.Process | None = None
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
 
