@@ -4,10 +4,11 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from functools import partial
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from prometheus_client import CollectorRegistry
 
 from edge_node.access import Gate
@@ -24,7 +25,7 @@ from edge_node.upstream import Upstream
 from edge_node.web_door import PATH, WebDoor
 from reprise import manifests
 from reprise.balancer.v1.balancer_service_pb2 import Hello
-from reprise.config import ConfigError, read_secret
+from reprise.config import ConfigError, read_key, read_secret
 from reprise.http_message import Route
 from reprise.ids import check_id
 from reprise.metrics import LoopLag
@@ -36,10 +37,8 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     """The edge, built; its fills end when the context does."""
     edge_id = check_id(settings.edge_id, "edge_id")
     registry = CollectorRegistry()
-    key = bytes.fromhex(read_secret(settings.edge_key_path, "edge_key_path").decode())
-    keys = manifests.parse_public_keys(read_secret(settings.manifest_keys_path, "manifest_keys_path"))
-    if not keys:
-        raise ConfigError(f"manifest_keys_path: {settings.manifest_keys_path} holds no key")
+    key = read_key(settings.edge_key_path, "edge_key_path")
+    keys = _manifest_keys(settings)
     store = Store.open(settings.cache_dir, settings.ram_bytes_max, settings.disk_bytes_max, keys, registry)
     tokens = TokenMinter(edge_id, key)
     upstream = Upstream(tokens, item_s_max=settings.source_item_s_max)
@@ -63,6 +62,18 @@ async def build(settings: Settings) -> AsyncIterator[App]:
             node.stop()
     await upstream.close()
     await store.close()
+
+
+def _manifest_keys(settings: Settings) -> Mapping[str, Ed25519PublicKey]:
+    try:
+        keys = manifests.parse_public_keys(read_secret(settings.manifest_keys_path, "manifest_keys_path"))
+    except ValueError:
+        keys = {}
+    if not keys:
+        raise ConfigError(
+            f"manifest_keys_path: {settings.manifest_keys_path} must hold keys of 64 hex digits, one a line"
+        )
+    return keys
 
 
 def _lines(

@@ -44,7 +44,7 @@ class Live:
         self.readers: set[Reader] = set()
         self.purged = False
         self._owner = owner
-        # Insertion order is kept: whoever waits longest is woken first.
+        # Insertion order is kept: of equals, whoever waits longest is woken first.
         self._waiters: defaultdict[int, dict[Reader, None]] = defaultdict(dict)
         self._verifying: set[int] = set()
         self._pinned = False
@@ -193,7 +193,8 @@ class Live:
         return self.entry is not None and self.entry.has(chunk) is not None
 
     def _wake(self, chunk: int) -> None:
-        for reader in self._waiters.pop(chunk, ()):
+        # Edges before listeners: behind each of them wait listeners too, and they have the longer way.
+        for reader in sorted(self._waiters.pop(chunk, ()), key=lambda reader: reader.hops == 0):
             reader.wake()
 
     def _fail(self, chunks: list[int], error: RepriseError) -> None:

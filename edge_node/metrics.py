@@ -21,6 +21,7 @@ class EdgeMetrics(Collector):
 
     registry: CollectorRegistry
     streams: Callable[[], int]
+    listeners: Callable[[], int]
     waiting: Callable[[], int]
     requests: Counter[tuple[str, str]] = field(default_factory=Counter)
     sent_bytes: Counter[tuple[str, str]] = field(default_factory=Counter)
@@ -49,6 +50,9 @@ class EdgeMetrics(Collector):
 
     def collect(self) -> Iterator[Metric]:
         yield GaugeMetricFamily("reprise_edge_streams", "Readers of audio at this moment", value=self.streams())
+        yield GaugeMetricFamily(
+            "reprise_edge_listeners", "Readers that are listeners, not edges", value=self.listeners()
+        )
         yield GaugeMetricFamily("reprise_edge_waiting_readers", "Readers that wait for a chunk", value=self.waiting())
         yield _family("reprise_edge_requests", "Requests for audio", ("door", "result"), self.requests)
         yield _family("reprise_edge_sent_bytes", "Audio bytes sent", ("door", "source"), self.sent_bytes)

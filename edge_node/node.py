@@ -63,7 +63,9 @@ class Node:
         self.draining = asyncio.Event()
         # Set by the command to drain; without it the service's own deadline holds.
         self.drain_s_max: float | None = None
-        self.metrics = EdgeMetrics(registry, lambda: self.streams, lambda: sum(x.waiting for x in self.lives.values()))
+        self.metrics = EdgeMetrics(
+            registry, lambda: self.streams, self._listeners, lambda: sum(x.waiting for x in self.lives.values())
+        )
         self.lives: dict[str, Live] = {}
         self.streams = 0
         self.committed_bps = 0
@@ -167,6 +169,9 @@ class Node:
 
     def _sources(self, rendition_id: str, hops: int) -> list[Source]:
         return order(rendition_id, self.config.edge_id, list(self.view.peers), self.config.origins, hops)
+
+    def _listeners(self) -> int:
+        return sum(reader.door != "relay" for live in self.lives.values() for reader in live.readers)
 
     def _closed(self, reader: Reader) -> None:
         self.streams -= 1

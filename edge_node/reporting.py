@@ -5,8 +5,7 @@ Playback needs none of this: with every balancer gone the edge serves, with its 
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator, Callable
-from contextlib import aclosing
+from collections.abc import Callable
 from typing import Any
 
 import grpc
@@ -68,23 +67,31 @@ class BalancerLine:
             await channel.close()
 
     async def _converse(self, stub: Any) -> None:
-        metadata = rpc.bearer_metadata(self._tokens.token("balancer", "report"))
-        async with aclosing(self._upward()) as upward:
-            call = stub.ReportLoad(upward, metadata=metadata)
-            try:
-                async for answer in call:
-                    self._take(answer)
-            finally:
-                call.cancel()
+        """One stream, until it breaks. Raises AioRpcError."""
+        call = stub.ReportLoad(metadata=rpc.bearer_metadata(self._tokens.token("balancer", "report")))
+        upward = asyncio.create_task(self._send(call), name=f"report.{self._address}")
+        try:
+            async for answer in call:
+                self._take(answer)
+        finally:
+            upward.cancel()
+            call.cancel()
+            await asyncio.wait([upward])
 
-    async def _upward(self) -> AsyncGenerator[messages.ReportLoadRequest, None]:
-        yield messages.ReportLoadRequest(hello=self._hello())
-        while True:
-            yield messages.ReportLoadRequest(report=self._reports.next(self._seen.take(self._address)))
-            result = await self._pause()
-            while result is not None:
-                yield messages.ReportLoadRequest(result=result)
-                result = None if self._results.empty() else self._results.get_nowait()
+    async def _send(self, call: Any) -> None:
+        """Hello, then a report a second, with results of commands as they come. A stream that broke ends it quietly:
+        whoever reads the same stream says why."""
+        try:
+            await call.write(messages.ReportLoadRequest(hello=self._hello()))
+            while True:
+                report = self._reports.next(self._seen.take(self._address))
+                await call.write(messages.ReportLoadRequest(report=report))
+                result = await self._pause()
+                while result is not None:
+                    await call.write(messages.ReportLoadRequest(result=result))
+                    result = None if self._results.empty() else self._results.get_nowait()
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError):
+            call.cancel()
 
     async def _pause(self) -> messages.CommandResult | None:
         """Waits for the next report's turn; ends early for a command's result or the start of a drain."""

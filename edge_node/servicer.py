@@ -52,7 +52,7 @@ class EdgeServicer:
                     yield redirect_message(position)
                     return
                 size = step(position, span.end)
-                yield await _message(reader, position, size)
+                yield await _message(reader, position, size, None)
                 position += size
         finally:
             reader.close()
@@ -63,25 +63,27 @@ class EdgeServicer:
         if request.hops > HOPS_MAX:
             raise NotReady(f"hop limit {HOPS_MAX} is reached: read from an origin")
         reader = self._node.open(request.rendition_id, "relay", request.first_chunk, request.hops)
+        wanted_end = request.first_chunk + request.chunk_count if request.chunk_count else None
         try:
-            await reader.ready(MANIFEST)
+            await reader.ready(MANIFEST, wanted_end)
             assert reader.manifest is not None
             yield messages.RelayResponse(manifest=reader.manifest.signed).SerializeToString()
             size_bytes = reader.manifest.size_bytes
             count = chunk_count(size_bytes)
             if request.first_chunk >= count:
                 raise OutOfRange(f"chunk {request.first_chunk} is behind the end: this rendition has {count} chunks")
-            end = min(count, request.first_chunk + request.chunk_count) if request.chunk_count else count
+            end = min(count, wanted_end or count)
             for chunk in range(request.first_chunk, end):
                 position = chunk * CHUNK_BYTES
-                yield await _message(reader, position, step(position, size_bytes))
+                yield await _message(reader, position, step(position, size_bytes), end)
         finally:
             reader.close()
 
 
-async def _message(reader: Reader, position: int, size: int) -> bytes:
+async def _message(reader: Reader, position: int, size: int, fill_end: int | None) -> bytes:
+    """One message of field 1; a fill that it has to start stops at chunk `fill_end`."""
     chunk = position // CHUNK_BYTES
-    await reader.ready(chunk)
+    await reader.ready(chunk, fill_end)
     run = reader.run(position, position + size)
     if run is None:
         raise Unavailable(f"chunk {chunk} went away while it was read: ask again from offset {position}")

@@ -52,6 +52,17 @@ def read_secret(path: Path, what: str) -> bytes:
         raise ConfigError(f"{what}: cannot read {path}: {error.strerror}") from None
 
 
+def read_key(path: Path, what: str) -> bytes:
+    """The key in a secret file: 32 bytes as 64 hex digits."""
+    try:
+        key = bytes.fromhex(read_secret(path, what).decode())
+    except ValueError:
+        key = b""
+    if len(key) != 32:
+        raise ConfigError(f"{what}: {path} must hold 64 hex digits") from None
+    return key
+
+
 def _table(path: Path | None) -> dict[str, object]:
     if path is None:
         return {}

@@ -1,0 +1,62 @@
+"""One real mesh for all stories: three edges in two regions, two origins, synthesised songs, one file that is no song."""
+
+import json
+import random
+import wave
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.mesh.listener import Library
+from tests.support.mesh import TestMesh, running_mesh
+from tests.support.s3_access import S3Access
+
+RATE_HZ = 48_000
+# Every story takes songs that no other story has played: each is cold when its story begins.
+SONGS = {f"noise {n}": 20 for n in range(8)} | {f"storm {n}": 60 for n in range(3)}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if Path(__file__).parent in item.path.parents:
+            item.add_marker(pytest.mark.mesh)
+
+
+@pytest.fixture(scope="session")
+def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder to import."""
+    folder = tmp_path_factory.mktemp("music") / "Hiss & Friends" / "First Noises"
+    folder.mkdir(parents=True)
+    for number, (title, seconds) in enumerate(SONGS.items()):
+        write_noise(folder / f"{title}.wav", seconds, seed=number)
+    (folder / "broken.ogg").write_bytes(b"OggS" + random.Random(1).randbytes(5_000))
+    return folder.parent.parent
+
+
+@pytest.fixture(scope="session")
+def mesh(tmp_path_factory: pytest.TempPathFactory, music: Path, s3_access: S3Access) -> Iterator[TestMesh]:
+    """The mesh, ready and with its music imported."""
+    options = ("--edges", "3", "--regions", "north,south", "--origins", "2", "--s3-audit-port", str(s3_access.port))
+    with running_mesh(tmp_path_factory.mktemp("mesh") / "data", *options, music=music) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def library(mesh: TestMesh) -> Library:
+    """The songs of the mesh by title."""
+    found = [
+        song
+        for word in ("noise", "storm")
+        for song in json.loads(mesh.reprise("search", word, "--json", "--limit", "100").stdout)
+    ]
+    return Library({song["title"]: song["song_id"] for song in found})
+
+
+def write_noise(path: Path, seconds: int, seed: int) -> None:
+    """Noise, because an encoder cannot shrink it: a rendition has the size that its bitrate promises."""
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(2)
+        out.setsampwidth(2)
+        out.setframerate(RATE_HZ)
+        out.writeframes(random.Random(seed).randbytes(4 * RATE_HZ * seconds))
