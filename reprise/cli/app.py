@@ -72,7 +72,7 @@ def up(
     wish = runs.Wish(
         folder=folders.locate(data),
         shape=shape,
-        music=music.absolute() if music else None,
+        music=music.resolve() if music else None,
         port_base=port_base,
         s3_audit_port=s3_audit_port,
     )
@@ -96,7 +96,7 @@ def import_(
     """Import songs; what is known already is skipped."""
     from reprise.cli import imports
 
-    raise typer.Exit(asyncio.run(imports.run(folders.locate(data), [p.absolute() for p in paths], as_json=as_json)))
+    raise typer.Exit(asyncio.run(imports.run(folders.locate(data), [p.resolve() for p in paths], as_json=as_json)))
 
 
 @app.command()

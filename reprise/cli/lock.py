@@ -5,11 +5,15 @@ The kernel drops the lock with its holder, so a lock is never stale, whatever en
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from reprise.cli.folder import Folder
-from reprise.errors import AlreadyExists
+from reprise.errors import AlreadyExists, NotReady
+
+HOLDER_TRIES = 20
+HOLDER_PAUSE_S = 0.05
 
 
 @contextmanager
@@ -19,9 +23,8 @@ def held(folder: Folder) -> Iterator[None]:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            other = holder(folder) or "?"
             raise AlreadyExists(
-                f"this mesh runs already (pid {other}, {folder.path}): stop it with `reprise down`, "
+                f"this mesh runs already (pid {holder(folder)}, {folder.path}): stop it with `reprise down`, "
                 "or start another one with another --data"
             ) from None
         file.truncate(0)
@@ -34,12 +37,18 @@ def holder(folder: Folder) -> int | None:
     """The pid of the supervisor that holds the folder; None when nobody does."""
     try:
         with folder.lock.open() as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
-                text = file.read().strip()
-                # Empty for the instant between locking and writing.
-                return int(text) if text.isdigit() else 0
-            return None
+            for _ in range(HOLDER_TRIES):
+                try:
+                    fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+                except BlockingIOError:
+                    file.seek(0)
+                    text = file.read().strip()
+                    if text.isdigit():
+                        return int(text)
+                    # The instant between locking and writing.
+                    time.sleep(HOLDER_PAUSE_S)
+                    continue
+                return None
     except FileNotFoundError:
         return None
+    raise NotReady(f"{folder.lock} is locked by something that is no supervisor of ours")

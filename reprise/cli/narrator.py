@@ -67,6 +67,8 @@ class Bar:
         self._total = count
         if self._drawn is not None and self._task is not None:
             self._drawn.update(self._task, total=count)
+        else:
+            self._narrator.say(f"{self._what}: {count} files")
 
     def advance(self) -> None:
         """One more is done."""

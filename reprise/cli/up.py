@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import os
 import resource
+import select
 import shlex
 import shutil
 import signal
@@ -180,14 +181,16 @@ def down(folder: Folder, voice: narrator.Narrator) -> None:
     if pid is None:
         voice.plain(f"no mesh runs in {folder.path}")
         return
-    if pid:
-        os.kill(pid, signal.SIGTERM)
-    deadline = time.monotonic() + STOP_DEADLINE_S
-    while lock.holder(folder) is not None:
-        if time.monotonic() > deadline:
+    with contextlib.suppress(ProcessLookupError):  # it was ending anyway
+        watch = os.pidfd_open(pid)
+        try:
+            signal.pidfd_send_signal(watch, signal.SIGTERM)
+            ended, _, _ = select.select([watch], [], [], STOP_DEADLINE_S)
+        finally:
+            os.close(watch)
+        if not ended:
             end = "\n".join(tail(folder.log("up")))
             raise NotReady(f"the mesh (pid {pid}) did not stop within {STOP_DEADLINE_S:.0f} s:\n{end}")
-        time.sleep(DETACH_POLL_S)
     voice.plain(f"stopped the mesh in {folder.path}")
 
 
