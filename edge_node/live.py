@@ -12,7 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
 from edge_node.coalescing import Busy, Coalescer, Lead, Outcome, Ready
-from edge_node.eviction import part_of
+from edge_node.eviction import Part
 from edge_node.location import Extent, Tier
 from edge_node.store import Entry
 from reprise.chunks import chunk_count
@@ -79,6 +79,11 @@ class Live:
     def tier(self, chunk: int) -> Tier | None:
         """Where a chunk is, verified or not."""
         return self.entry.has(chunk) if self.entry else None
+
+    def touch(self, part: Part) -> None:
+        """A reader came to `part`: the store counts it once per request."""
+        if self.entry is not None:
+            self.entry.touch(part)
 
     def want(self, reader: "Reader", chunk: int, end: int | None = None) -> str:
         """`reader` is woken when `chunk` can be sent or will not come. Returns how: as hit_disk, leader, peer or follower.
@@ -172,9 +177,6 @@ class Live:
     def _use(self, entry: Entry) -> None:
         self.entry = entry
         self._coalescer.set_count(self.count)
-        for reader in self.readers:
-            if reader.first_chunk < self.count:
-                entry.touch(part_of(reader.first_chunk))
 
     def _pin(self) -> None:
         if self.entry is not None and not self._pinned:

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from edge_node.eviction import Part, part_of
 from edge_node.live import MANIFEST, Live
 from edge_node.location import Tier
 from edge_node.metrics import EdgeMetrics
@@ -39,6 +40,7 @@ class Reader:
         "_metrics",
         "_on_close",
         "_opened_at",
+        "_part",
         "_served",
         "_waited",
         "_wake",
@@ -76,6 +78,7 @@ class Reader:
         self._future: asyncio.Future[None] | None = None
         self._waited = False
         self._served = False
+        self._part: Part | None = None
         self._opened_at = time.monotonic()
         self._wanted_at = 0.0
         live.join(self)
@@ -100,6 +103,10 @@ class Reader:
             return None
         if not self._served:
             self._first_byte(place.tier)
+        part = part_of(chunk)
+        if part is not self._part:
+            self._part = part
+            self._live.touch(part)
         within = start - chunk * CHUNK_BYTES
         length = min(end - start, place.length - within)
         source = "fill" if self._waited else place.tier.value

@@ -24,10 +24,11 @@ PURE = frozenset(
         "balancer.views", "balancer.want",
         "catalog.cursors", "catalog.listing", "catalog.model", "catalog.normalise", "catalog.publication",
         "catalog.query", "catalog.resume", "catalog.spelling",
-        "edge_node.coalescing", "edge_node.eviction", "edge_node.play_stream", "edge_node.ranges",
-        "edge_node.sources",
+        "edge_node.breaker", "edge_node.coalescing", "edge_node.disk_admission", "edge_node.eviction",
+        "edge_node.pages", "edge_node.play_stream", "edge_node.ranges", "edge_node.sidecar", "edge_node.sources",
         "origin.coalescing", "origin.ingest.tag_rules",
-        "reprise.chunks", "reprise.cli.restart", "reprise.errors", "reprise.grants", "reprise.grpc_web_frames",
+        "reprise.chunks", "reprise.cli.failover", "reprise.cli.restart", "reprise.errors", "reprise.grants",
+        "reprise.grpc_web_frames",
         "reprise.http_head", "reprise.http_message", "reprise.ids", "reprise.manifests", "reprise.placement",
     }
 )  # fmt: skip

@@ -242,8 +242,8 @@ async def test_grants_of_others_expired_wrong_and_missing_are_refused(origin: Sc
         response = await get(f"{edge.http_url}/p/{grant}{path}")
         assert response.status_code == status, grant
         assert "Traceback" not in response.text
+        request = edge_messages.PlayRequest(grant=grant, song_id=SONG_ID, rendition_id=audio.rendition_id)
         with pytest.raises(grpc.aio.AioRpcError) as failure:
-            request = edge_messages.PlayRequest(grant=grant, song_id=SONG_ID, rendition_id=audio.rendition_id)
             [m async for m in EdgeServiceStub(edge.channel).Play(request)]
         expected = grpc.StatusCode.UNAUTHENTICATED if status == 401 else grpc.StatusCode.PERMISSION_DENIED
         assert failure.value.code() == expected
@@ -299,13 +299,13 @@ async def test_a_draining_edge_redirects_grpc_streams_and_refuses_new_ones(origi
 async def test_a_slow_listener_gets_its_bytes_after_they_were_evicted(origin: ScriptedOrigin, tmp_path: Path) -> None:
     async with running_edge(tmp_path, "edge-1", origin.address, ram_bytes_max=8 << 20, disk_bytes_max=0) as edge:
         slow_song = origin.add(make_audio(4 << 20, 1))
-        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
-            async with client.stream("GET", edge.media_url(slow_song)) as response:
-                # Its first bytes are under way, and the socket is full: now its memory goes to other songs.
-                for seed in range(2, 8):
-                    other = origin.add(make_audio(4 << 20, seed))
-                    assert await edge.play(other) == other.data
-                assert await response.aread() == slow_song.data
+        url = edge.media_url(slow_song)
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as client, client.stream("GET", url) as response:
+            # Its first bytes are under way, and the socket is full: now its memory goes to other songs.
+            for seed in range(2, 8):
+                other = origin.add(make_audio(4 << 20, seed))
+                assert await edge.play(other) == other.data
+            assert await response.aread() == slow_song.data
 
 
 async def test_prewarming_a_prefix_reads_the_prefix_only(origin: ScriptedOrigin, edge: Edge) -> None:

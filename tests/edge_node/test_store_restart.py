@@ -156,7 +156,7 @@ DAMAGES: list[Callable[[Path, random.Random], None]] = [flip, flip, flip, flip, 
 
 async def test_two_hundred_damages_deliver_no_wrong_byte_and_heal(tmp_path: Path) -> None:
     seed = random.randrange(1 << 32)
-    print(f"seed {seed}")  # noqa: T201
+    print(f"seed {seed}")
     rng = random.Random(seed)
     songs = [make_song(12, number) for number in range(5)]
     async with open_store(tmp_path) as store:

@@ -116,7 +116,7 @@ class Wire:
 
     async def settled(self, condition: Callable[[], bool]) -> None:
         async with asyncio.timeout(10):
-            while not condition():  # noqa: ASYNC110 - the server tells nobody when it has noticed
+            while not condition():
                 await asyncio.sleep(0)
 
 
