@@ -27,6 +27,7 @@ _SIMILAR_MAX = 50
 # The last code point: no key that starts with x sorts behind x + _LAST.
 _LAST = "\U0010ffff"
 _Predicate = sa.ColumnElement[bool]
+_Rows = sa.Select[tuple[str, uuid.UUID]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,10 +57,11 @@ class _Hit:
 
 @dataclass(frozen=True, slots=True)
 class _Lane:
-    """Songs that fit, in the order of one key."""
+    """Songs that fit, in the order of one key. `walks_index`: the predicate is a stretch of that key's index."""
 
     predicate: _Predicate
     order: sa.Column[str]
+    walks_index: bool = False
 
 
 class Search:
@@ -117,7 +119,7 @@ def _tiers_as_typed(asked: Query) -> dict[Tier, list[_Lane]]:
     return {
         Tier.EXACT_TITLE: [_Lane(_any_of(s.exact_titles, asked.spellings), s.title_key)],
         Tier.EXACT_NAME: [_Lane(_any_of(s.exact_names, asked.spellings), s.title_key)],
-        Tier.PREFIX: [_Lane(_starts(column, asked.text), column) for column in (s.title_key, s.artist_key)],
+        Tier.PREFIX: [_Lane(_starts(column, asked.text), column, True) for column in (s.title_key, s.artist_key)],
         Tier.WORDS: [_Lane(_matches(query.tsquery(asked)), s.title_key)],
     }
 
@@ -141,7 +143,9 @@ async def _alternatives(connection: AsyncConnection, words: Sequence[str]) -> di
         return {}
     v = t.vocabulary.c
     keys = sorted(set().union(*map(spelling.deletions, words)))
-    near = sa.select(v.word).where(_any_of(v.deletions, keys)).limit(_CANDIDATES_MAX)
+    # Materialised for the same reason as in `_lane_rows`.
+    within = sa.select(v.word).where(_any_of(v.deletions, keys)).cte("within").prefix_with("MATERIALIZED")
+    near = sa.select(within.c.word).limit(_CANDIDATES_MAX)
     known = set((await connection.execute(near)).scalars())
     for word in words:
         if spelling.edits_max(word) > 1:
@@ -151,23 +155,31 @@ async def _alternatives(connection: AsyncConnection, words: Sequence[str]) -> di
     return {word: spelling.corrections(word, known) for word in words}
 
 
-def _statement(
-    lanes: Sequence[_Lane], earlier: Sequence[_Predicate], after: _Place, count: int
-) -> sa.Select[tuple[str, uuid.UUID]]:
-    """The next `count` songs of a tier. Each lane stops after `count` by itself: an index hands them over in order."""
-    song_id = t.song_search.c.recording_id
+def _statement(lanes: Sequence[_Lane], earlier: Sequence[_Predicate], after: _Place, count: int) -> _Rows:
+    """The next `count` songs of a tier."""
     parts = []
     excluded = list(earlier)
     for lane in lanes:
-        part = sa.select(lane.order.label("at"), song_id).where(lane.predicate, *map(sa.not_, excluded))
-        if after.song_id is not None:
-            part = part.where(
-                sa.tuple_(lane.order, song_id) > sa.tuple_(sa.literal(after.at), sa.literal(after.song_id))
-            )
-        parts.append(part.order_by(lane.order, song_id).limit(count).subquery())
+        parts.append(_lane_rows(lane, excluded, after, count))
         excluded.append(lane.predicate)
-    union = sa.union_all(*map(sa.select, parts)).subquery()
+    if len(parts) == 1:
+        return parts[0]
+    union = sa.union_all(*(sa.select(part.subquery()) for part in parts)).subquery()
     return sa.select(union.c.at, union.c.recording_id).order_by(union.c.at, union.c.recording_id).limit(count)
+
+
+def _lane_rows(lane: _Lane, excluded: Sequence[_Predicate], after: _Place, count: int) -> _Rows:
+    song_id = t.song_search.c.recording_id
+    rows = sa.select(lane.order.label("at"), song_id).where(lane.predicate, *map(sa.not_, excluded))
+    if after.song_id is not None:
+        place = sa.tuple_(sa.literal(after.at), sa.literal(after.song_id))
+        rows = rows.where(sa.tuple_(lane.order, song_id) > place)
+    if lane.walks_index:
+        return rows.order_by(lane.order, song_id).limit(count)
+    # Matches first, order after. Left to choose, the planner expects so many matches that it walks all songs in
+    # order, and with few matches it walks to the end.
+    matches = rows.cte("matches").prefix_with("MATERIALIZED")
+    return sa.select(matches.c.at, matches.c.recording_id).order_by(matches.c.at, matches.c.recording_id).limit(count)
 
 
 def _any_of(column: sa.ColumnElement[Sequence[str]], values: Sequence[str]) -> _Predicate:

@@ -32,6 +32,8 @@ async def load_songs(connection: AsyncConnection, song_ids: Sequence[Id]) -> lis
     rows = {
         row.id: row for row in await connection.execute(sa.select(t.recording).where(t.recording.c.id.in_(song_ids)))
     }
+    if not rows:
+        return []
     tracks = await _first_tracks(connection, rows)
     releases = {
         r.release_id: r for r in await load_releases(connection, {track.release_id for track in tracks.values()})
