@@ -29,7 +29,7 @@ from reprise.balancer.v1.balancer_service_pb2_grpc import (
     add_BalancerAdminServiceServicer_to_server,
     add_BalancerServiceServicer_to_server,
 )
-from reprise.config import ConfigError, read_secret
+from reprise.config import read_key
 from reprise.http_message import Route
 from reprise.metrics import LoopLag
 from reprise.service import App, main
@@ -44,7 +44,12 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     # Starting from the time of day, epochs grow across restarts of this balancer too.
     mesh = Mesh(epoch=time.time_ns() // 1_000_000, now=_clock())
     metrics.watch(mesh)
-    mint = Mint(settings.balancer_id, _mesh_key(settings), time.time, lambda: secrets.token_urlsafe(9))
+    mint = Mint(
+        settings.balancer_id,
+        read_key(settings.mesh_key_path, "mesh_key_path"),
+        time.time,
+        lambda: secrets.token_urlsafe(9),
+    )
     async with AsyncExitStack() as stack:
         channel = await stack.enter_async_context(rpc.channel(settings.catalog_address))
         songs = Songs(CatalogClient(settings.catalog_address, channel).songs, metrics, _clock)
@@ -88,13 +93,6 @@ def _app(
         drain=reports.stop,
         loop_lag=loop_lag,
     )
-
-
-def _mesh_key(settings: Settings) -> bytes:
-    try:
-        return bytes.fromhex(read_secret(settings.mesh_key_path, "mesh_key_path").decode())
-    except ValueError:
-        raise ConfigError(f"mesh_key_path: {settings.mesh_key_path} must hold 64 hex digits") from None
 
 
 if __name__ == "__main__":

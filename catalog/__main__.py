@@ -1,11 +1,9 @@
 """`python -m catalog`: builds the catalog from its settings and runs it."""
 
-import binascii
 import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
-from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
@@ -27,7 +25,7 @@ from reprise.catalog.v1.catalog_service_pb2_grpc import (
     add_CatalogAdminServiceServicer_to_server,
     add_CatalogServiceServicer_to_server,
 )
-from reprise.config import ConfigError, read_secret
+from reprise.config import read_key
 from reprise.grants import OPERATOR, derive_key
 from reprise.http_message import Route
 from reprise.ids import uuid7
@@ -40,7 +38,7 @@ CURSOR_KEY_OWNER = "catalog/cursor"
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[App]:
     """The catalog, connected and migrated, ready to listen."""
-    mesh_key = _read_key(settings.mesh_key_path)
+    mesh_key = read_key(settings.mesh_key_path, "mesh_key_path")
     cursor_key = derive_key(mesh_key, CURSOR_KEY_OWNER)
     registry = CollectorRegistry()
     metrics = CatalogMetrics(registry)
@@ -80,13 +78,6 @@ async def build(settings: Settings) -> AsyncIterator[App]:
             ready=lambda: database.missing,
             background=(database.watch,),
         )
-
-
-def _read_key(path: Path) -> bytes:
-    try:
-        return binascii.unhexlify(read_secret(path, "mesh_key_path"))
-    except binascii.Error:
-        raise ConfigError(f"mesh_key_path: {path} must hold hex digits") from None
 
 
 if __name__ == "__main__":

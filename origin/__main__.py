@@ -20,7 +20,7 @@ from origin.store import Store
 from origin.streams import Streams
 from reprise import s3
 from reprise.chunks import CHUNK_BYTES
-from reprise.config import ConfigError, read_secret
+from reprise.config import read_key
 from reprise.grants import derive_key
 from reprise.metrics import LoopLag
 from reprise.origin.v1.origin_service_pb2_grpc import add_OriginServiceServicer_to_server
@@ -37,7 +37,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     registry = CollectorRegistry()
     metrics = OriginMetrics(registry)
     bucket = s3.Bucket(settings.s3_endpoint, settings.s3_bucket, settings.s3_credentials_path)
-    mesh_key = _mesh_key(settings)
+    mesh_key = read_key(settings.mesh_key_path, "mesh_key_path")
     # Attempts are counted in `patience`, which also resumes bodies; the client makes one each.
     async with s3.client(bucket, connections_max=settings.s3_reads_max + 2, attempts_max=1) as client:
         patience = Patience(idle_s_max=settings.s3_idle_s_max, total_s_max=settings.s3_patience_s)
@@ -73,13 +73,6 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         finally:
             await reads.close()
             await library.close()
-
-
-def _mesh_key(settings: Settings) -> bytes:
-    try:
-        return bytes.fromhex(read_secret(settings.mesh_key_path, "mesh_key_path").decode())
-    except ValueError:
-        raise ConfigError(f"mesh_key_path: {settings.mesh_key_path} must hold 64 hex digits") from None
 
 
 if __name__ == "__main__":

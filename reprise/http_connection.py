@@ -40,8 +40,29 @@ class Connection:
     """State of one connection; all methods run on the event loop."""
 
     __slots__ = (
-        "_body", "_chunked", "_closed", "_count", "_crlf_due", "_eof", "_fd", "_file", "_handling", "_keep_alive", "_keep", "_lingering",
-        "_offset", "_out", "_parser", "_queue", "_reading", "_remaining", "_server", "_sock", "_task", "_waiting", "_writing",
+        "_body",
+        "_chunked",
+        "_closed",
+        "_count",
+        "_crlf_due",
+        "_eof",
+        "_fd",
+        "_file",
+        "_handling",
+        "_keep",
+        "_keep_alive",
+        "_lingering",
+        "_offset",
+        "_out",
+        "_parser",
+        "_queue",
+        "_reading",
+        "_remaining",
+        "_server",
+        "_sock",
+        "_task",
+        "_waiting",
+        "_writing",
         "deadline",
     )  # fmt: skip
 

@@ -1,4 +1,4 @@
-"""What every service measures about itself, and the Prometheus text page. Services declare their own metrics beside their code."""
+"""What every service measures about itself, and the Prometheus text page. Services declare their own beside their code."""
 
 import asyncio
 import time

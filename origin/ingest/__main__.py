@@ -63,7 +63,7 @@ async def _import(settings: Settings, files: list[Path], arguments: argparse.Nam
     task = asyncio.current_task()
     assert task is not None
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
-    operator_key = _key(settings.operator_key_path, "operator_key_path")
+    operator_key = config.read_key(settings.operator_key_path, "operator_key_path")
     signing_key = _signing_key(settings.manifest_key_path)
     report = JsonReport(sys.stdout) if arguments.json else TextReport(sys.stdout)
     bucket = s3.Bucket(settings.s3_endpoint, settings.s3_bucket, settings.s3_credentials_path)
@@ -75,12 +75,6 @@ async def _import(settings: Settings, files: list[Path], arguments: argparse.Nam
             publisher, report, workers, lambda: WorkerProcess(settings.file_timeout_s, settings.song_s_max)
         )
         return await importer.run(files)
-
-
-def _key(path: Path, name: str) -> bytes:
-    with suppress(ValueError):
-        return bytes.fromhex(config.read_secret(path, name).decode())
-    raise ConfigError(f"{name}: {path} must hold 64 hex digits")
 
 
 def _signing_key(path: Path) -> Ed25519PrivateKey:
