@@ -5,6 +5,7 @@ Everything that a service does besides its own subject happens here, once, so th
 
 import argparse
 import asyncio
+import os
 import re
 import signal
 import sys
@@ -80,8 +81,8 @@ def main(name: str, settings_class: type[S], build: Callable[[S], AbstractAsyncC
     try:
         settings = config.load(settings_class, name, arguments.config)
         logs.start(name, settings.log_format, settings.log_level)
-        tracing.start(name, settings.otlp_endpoint)
-        asyncio.run(_build_and_run(build, settings))
+        with tracing.exporting(name, settings.otlp_endpoint or os.environ.get(tracing.ENDPOINT_VARIABLE, "")):
+            asyncio.run(_build_and_run(build, settings))
     except RepriseError as error:
         sys.exit(f"{name}: {error}")
 
@@ -211,7 +212,7 @@ class Dispatcher:
     def __call__(self, request: Request) -> Response | Awaitable[Response]:
         route = self._exact.get(request.path) or self._by_prefix(request.path)
         if route is not None and route.fits(request):
-            return route.handler(request)
+            return _in_span(route, request) if tracing.enabled() else route.handler(request)
         if self._bridge.takes(request):
             return self._bridge.handle(request)
         if route is None:
@@ -220,6 +221,13 @@ class Dispatcher:
 
     def _by_prefix(self, path: str) -> Route | None:
         return next((route for route in self._prefixed if path.startswith(route.prefix)), None)
+
+
+async def _in_span(route: Route, request: Request) -> Response:
+    """The caller's trace goes on in what the handler starts. Named by the route: paths carry grants."""
+    with tracing.server_span(f"{request.method} {route.prefix}", request.headers.items()):
+        answer = route.handler(request)
+        return answer if isinstance(answer, Response) else await answer
 
 
 @asynccontextmanager

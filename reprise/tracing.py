@@ -1,5 +1,8 @@
 """OpenTelemetry spans from client to S3 under one trace id (W3C traceparent in metadata and headers). Off by default.
 
+On when a service's `otlp_endpoint` is set, or, for all of them and the command line, OTEL_EXPORTER_OTLP_ENDPOINT in the
+environment.
+
 While off, every function here costs one attribute look-up, so call sites need no condition of their own.
 """
 
@@ -12,13 +15,15 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 
+ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
+
 
 class _State:
     tracer: trace.Tracer | None = None
 
 
 def start(service: str, otlp_endpoint: str, exporter: SpanExporter | None = None) -> TracerProvider | None:
-    """Exports spans to `otlp_endpoint` (gRPC, "host:port"); empty leaves tracing off. Call once, from `__main__`."""
+    """Exports spans to `otlp_endpoint` (gRPC, "host:port" or "http://host:port"); empty leaves tracing off. Call once."""
     if exporter is None:
         if not otlp_endpoint:
             return None
@@ -30,6 +35,17 @@ def start(service: str, otlp_endpoint: str, exporter: SpanExporter | None = None
     trace.set_tracer_provider(provider)
     _State.tracer = trace.get_tracer("reprise")
     return provider
+
+
+@contextmanager
+def exporting(service: str, otlp_endpoint: str) -> Iterator[None]:
+    """`start` for as long as the context lasts; what is not sent yet is sent at its end."""
+    provider = start(service, otlp_endpoint)
+    try:
+        yield
+    finally:
+        if provider is not None:
+            provider.shutdown()
 
 
 def enabled() -> bool:

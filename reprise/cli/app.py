@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -130,6 +131,7 @@ def play(
     door: Annotated[DoorName, typer.Option(help="How to ask the edge.")] = DoorName.HTTP,
 ) -> None:
     """Fetch a song's audio through the mesh, across dying edges, and verify every byte."""
+    from reprise import tracing
     from reprise.cli import mesh_file, play_command
 
     if output is None and sys.stdout.isatty():
@@ -137,7 +139,8 @@ def play(
             "audio does not go to a terminal: give -o FILE, or pipe it, as in `reprise play SONG | mpv -`"
         )
     mesh = mesh_file.read(folders.locate(data))
-    asyncio.run(play_command.run(mesh, song, output, pace=pace, door=door.value))
+    with tracing.exporting("cli", os.environ.get(tracing.ENDPOINT_VARIABLE, "")):
+        asyncio.run(play_command.run(mesh, song, output, pace=pace, door=door.value))
 
 
 @app.command()
