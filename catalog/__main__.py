@@ -29,6 +29,7 @@ from reprise.config import read_key
 from reprise.grants import OPERATOR, derive_key
 from reprise.http_message import Route
 from reprise.ids import uuid7
+from reprise.metrics import LoopLag
 from reprise.service import App, main
 
 # No edge id contains a slash, so no edge's key is this one.
@@ -66,6 +67,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
             Progress(database, metrics),
         )
         admin = CatalogAdminServicer(publisher, derive_key(mesh_key, OPERATOR), time.time)
+        loop_lag = LoopLag("catalog")
         yield App(
             name="catalog",
             settings=settings,
@@ -76,7 +78,8 @@ async def build(settings: Settings) -> AsyncIterator[App]:
             registry=registry,
             routes=(Route(COVERS_PATH, covers.handle),),
             ready=lambda: database.missing,
-            background=(database.watch,),
+            background=(database.watch, loop_lag.run),
+            loop_lag=loop_lag,
         )
 
 
