@@ -1,6 +1,8 @@
 """The three engines really start, are closed to strangers, and hold what the services need from them."""
 
 import secrets
+from dataclasses import replace
+from pathlib import Path
 
 import asyncpg
 import pytest
@@ -40,9 +42,10 @@ async def test_valkey_answers_with_its_password_and_refuses_without(valkey_url: 
             await client.ping()
 
 
-async def test_s3_refuses_a_wrong_key(s3_bucket: s3.Bucket) -> None:
-    s3_bucket.credentials_path.write_text("test\nwrong\n")
-    async with s3.client(s3_bucket) as client:
+async def test_s3_refuses_a_wrong_key(s3_bucket: s3.Bucket, tmp_path: Path) -> None:
+    wrong = tmp_path / "wrong.credentials"
+    wrong.write_text("test\nwrong\n")
+    async with s3.client(replace(s3_bucket, credentials_path=wrong)) as client:
         with pytest.raises(ClientError, match="SignatureDoesNotMatch"):
             await client.list_objects_v2(Bucket=s3_bucket.name)
 
