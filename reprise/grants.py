@@ -5,8 +5,8 @@ which holds the mesh key, mints one grant per candidate edge; an edge can verify
 The same shape carries service tokens: an edge signs with its own key to identify itself to a balancer or an origin.
 
 On the wire it is unpadded base64url, so that it fits a URL path and a metadata value. Encoded here with cbor2 and the
-standard library's HMAC, because a general COSE library costs ten times the CPU on this hot path; a test checks that the `cwt`
-library accepts our tokens and the other way round.
+standard library's HMAC (docs/decisions/grant-envelope.md); a test checks that the `cwt` library accepts our tokens and the
+other way round.
 """
 
 import base64
