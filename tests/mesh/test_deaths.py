@@ -73,6 +73,7 @@ async def test_a_play_survives_the_death_of_its_edge_and_the_edge_comes_back(
         serving = await wait_until(lambda: serving_edge(mesh), "an edge says that it streams")
         mesh.kill(mesh.edge(serving)["pid"])
         await wait_until(lambda: serving not in edge_metrics(mesh), "the edge is dead")
+        assert serving not in [c.edge_id for c in (await route(mesh, song_id)).candidates]
     said = await asyncio.to_thread(finish, playing)
     assert hashlib.sha256(output.read_bytes()).hexdigest() == wanted.rendition.rendition_id
     assert serving in said, "the listener was told which edge broke off"
