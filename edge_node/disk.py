@@ -57,7 +57,8 @@ class DiskTier:
         self._metrics = metrics
         self._on_written = on_written
         self._readers = ThreadPoolExecutor(READERS, "edge-disk-reader")
-        self._purges = 0
+        # How often something left the directory.
+        self._removals = 0
 
     async def close(self) -> None:
         """Ends reads and writes within a bound; the files stay."""
@@ -107,7 +108,7 @@ class DiskTier:
 
     async def purge(self, rendition_id: str) -> None:
         """Out of the index at once; returns when no byte is left on disk. Unavailable when the disk refuses that."""
-        self._purges += 1
+        self._removals += 1
         for key in (Key(rendition_id, part) for part in Part):
             self.index.remove(key)
             self.policy.remove(key)
@@ -128,6 +129,19 @@ class DiskTier:
         finally:
             self.adopting = False
         log.info("cache_adopted", renditions=len(self.index), size_bytes=self.policy.size_bytes)
+
+    async def discover(self, rendition_id: str) -> None:
+        """Takes one rendition in ahead of the scan, if it is there: a listener waits for it."""
+        if not self.adopting or self.index.rendition(rendition_id) is not None:
+            return
+        try:
+            async with asyncio.timeout(READ_S_MAX):
+                await self._adopt_one(rendition_id)
+        except TimeoutError:
+            self._metrics.disk_errors["read_timeout"] += 1
+        except OSError as error:
+            self._metrics.disk_errors["read"] += 1
+            log.warning("cache_rendition_unreadable", rendition_id=rendition_id, reason=error.strerror)
 
     def _judge(self, key: Key, part: DiskPart, chunk: int, future: asyncio.Future[Checked]) -> str:
         """Takes the result of a check in; returns what is wrong, or "" when nothing is."""
@@ -192,6 +206,7 @@ class DiskTier:
         rendition = self.index.remove(key)
         if rendition is None:
             return
+        self._removals += 1
         if rendition.parts:
             self._writer.remove(partial(self._directory.drop, key))
         else:
@@ -200,21 +215,26 @@ class DiskTier:
     async def _adopt_shard(self, shard: str) -> None:
         try:
             for rendition_id in await self._writer.submit(partial(self._directory.renditions, shard)):
-                found = await self._look_at(rendition_id)
-                self._metrics.adopted["adopted" if found else "dropped"] += 1
-                if found:
-                    self._take_in(rendition_id, found)
+                if not await self._adopt_one(rendition_id):
+                    self._metrics.adopted["dropped"] += 1
         except OSError as error:
             self._metrics.disk_errors["read"] += 1
             log.warning("cache_shard_unreadable", shard=shard, reason=error.strerror)
 
-    async def _look_at(self, rendition_id: str) -> Found | None:
-        while True:
-            purges = self._purges
+    async def _adopt_one(self, rendition_id: str) -> bool:
+        """Takes a rendition in, unless the scan or a listener was first; False when nothing of it is usable."""
+        while self.index.rendition(rendition_id) is None:
+            removals = self._removals
             found = await self._writer.submit(partial(self._directory.adopt, rendition_id))
-            # A purge between the look and this line removed the files behind our back: look again.
-            if purges == self._purges:
-                return found
+            # A removal between the look and this line took files behind our back: look again.
+            if removals != self._removals or self.index.rendition(rendition_id) is not None:
+                continue
+            if found is None:
+                return False
+            self._metrics.adopted["adopted"] += 1
+            self._take_in(rendition_id, found)
+            return True
+        return True
 
     def _take_in(self, rendition_id: str, found: Found) -> None:
         for kind, present in found.present.items():

@@ -47,6 +47,11 @@ class RamTier:
         """The part that `key` names, if any of its chunks are here."""
         return self._parts.get(key)
 
+    @property
+    def keys(self) -> list[Key]:
+        """The parts that are here."""
+        return list(self._parts)
+
     def has(self, key: Key, chunk: int) -> bool:
         part = self._parts.get(key)
         return part is not None and bool(part.present >> chunk & 1)

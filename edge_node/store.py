@@ -152,7 +152,7 @@ class Store:
 
     async def start(self) -> None:
         """Adopts what the cache directory holds, in the background."""
-        self._adoption = asyncio.create_task(self.disk.adopt(), name="cache.adopt")
+        self._adoption = asyncio.create_task(self._adopt(), name="cache.adopt")
 
     async def adopted(self) -> None:
         """Returns when all that the cache directory held is known."""
@@ -182,6 +182,16 @@ class Store:
         entry = self._entries.get(rendition_id)
         manifest = entry.manifest if entry else self._manifest(rendition_id)
         return self.entry(manifest) if manifest else None
+
+    @property
+    def adopting(self) -> bool:
+        """Whether there may be more on disk than `find` knows of; `discover` finds that too."""
+        return self.disk.adopting
+
+    async def discover(self, rendition_id: str) -> Entry | None:
+        """As `find`, but looks at the cache directory first when that was not done yet."""
+        await self.disk.discover(rendition_id)
+        return self.find(rendition_id)
 
     def keep(self, rendition_id: str) -> None:
         """Admits a rendition to disk at once: it was prewarmed."""
@@ -218,6 +228,12 @@ class Store:
         del self._entries[entry.rendition_id]
         for key in entry.keys:
             self.ram.policy.unhold(key)
+
+    async def _adopt(self) -> None:
+        await self.disk.adopt()
+        # Writes had to wait until all names were known.
+        for key in self.ram.keys:
+            self.spill(key)
 
     def _manifest(self, rendition_id: str) -> Manifest | None:
         for key in _keys(rendition_id):

@@ -6,11 +6,14 @@ import shutil
 import signal
 import subprocess
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
 
+from edge_node import disk
 from edge_node.cache_dir import CacheDir, Found
 from edge_node.location import Tier
 from edge_node.store import Store
@@ -242,7 +245,18 @@ async def test_what_is_not_ours_is_removed(tmp_path: Path) -> None:
     }
 
 
-async def test_a_purge_while_adopting_is_not_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+async def scan(store: Store, _song: Song) -> None:
+    await store.disk.adopt()
+
+
+async def discover(store: Store, song: Song) -> None:
+    assert await store.discover(song.rendition_id) is None
+
+
+@pytest.mark.parametrize("look_first", [scan, discover])
+async def test_a_purge_while_adopting_is_not_undone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, look_first: Callable[[Store, Song], Awaitable[None]]
+) -> None:
     song, loop, look = make_song(), asyncio.get_running_loop(), CacheDir.adopt
     async with open_store(tmp_path / "earlier") as store:
         await cache(store, song)
@@ -258,20 +272,76 @@ async def test_a_purge_while_adopting_is_not_undone(tmp_path: Path, monkeypatch:
             return looks[-1]
 
         monkeypatch.setattr(CacheDir, "adopt", look_and_be_late)
-        await store.disk.adopt()
+        store.disk.adopting = True
+        await look_first(store, song)
         assert looks[0] is not None
         assert looks[1:] == [None]
         assert store.find(song.rendition_id) is None
         assert files(tmp_path / "now", song) == {}
 
 
-async def test_nothing_is_written_before_all_names_are_known(tmp_path: Path) -> None:
+@asynccontextmanager
+async def unscanned(tmp_path: Path, songs: list[Song]) -> AsyncIterator[Store]:
+    """A store over a directory that holds `songs` and that nobody has looked at yet."""
+    async with open_store(tmp_path / "earlier") as store:
+        for song in songs:
+            await cache(store, song)
+    async with open_store(tmp_path / "now") as store:
+        shutil.copytree(tmp_path / "earlier" / "objects", tmp_path / "now" / "objects", dirs_exist_ok=True)
+        store.disk.adopting = True
+        yield store
+
+
+async def test_a_song_that_the_scan_has_not_reached_is_found_at_once(tmp_path: Path) -> None:
+    songs = [make_song(20, seed) for seed in range(3)]
+    async with unscanned(tmp_path, songs) as store:
+        assert store.find(songs[1].rendition_id) is None
+        entry = await store.discover(songs[1].rendition_id)
+        assert entry is not None
+        assert entry.has(0) is Tier.COLD
+        assert await play(store, songs[1]) == whole(songs[1])
+        assert len(store.disk.index) == 1, "the others are left to the scan"
+
+
+async def test_scan_and_listeners_take_each_song_in_once(tmp_path: Path) -> None:
+    songs = [make_song(20, seed) for seed in range(40)]
+    async with unscanned(tmp_path, songs) as store:
+        found = await asyncio.gather(*(store.discover(song.rendition_id) for song in songs), store.disk.adopt())
+        assert None not in found[:-1]
+        assert sample(store, "reprise_edge_adopted_renditions_total", outcome="adopted") == len(songs)
+        charged = store.disk.policy.size_bytes
+    async with open_store(tmp_path / "now") as store:
+        assert store.disk.policy.size_bytes == charged
+
+
+async def test_discovering_what_is_not_there_is_a_miss_and_no_error(tmp_path: Path) -> None:
+    async with unscanned(tmp_path, [make_song(20, 1)]) as store:
+        assert await store.discover(make_song(20, 2).rendition_id) is None
+        await store.disk.adopt()
+        assert sample(store, "reprise_edge_adopted_renditions_total", outcome="dropped") == 0
+        assert sample(store, "reprise_edge_disk_errors_total", operation="read") == 0
+
+
+async def test_a_disk_that_does_not_answer_discovers_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    song, go = make_song(), threading.Event()
+    monkeypatch.setattr(disk, "READ_S_MAX", 0.01)
+    async with unscanned(tmp_path, [song]) as store:
+        monkeypatch.setattr(CacheDir, "adopt", lambda *_: go.wait(10))
+        try:
+            assert await store.discover(song.rendition_id) is None
+        finally:
+            go.set()
+        assert sample(store, "reprise_edge_disk_errors_total", operation="read_timeout") == 1
+
+
+async def test_what_is_asked_for_while_adopting_is_written_after_it(tmp_path: Path) -> None:
     song = make_song()
     async with open_store(tmp_path) as store:
         store.disk.adopting = True
         await cache(store, song)
-        assert files(tmp_path, song) == {}
+        assert files(tmp_path, song) == {}, "nothing is written before all names are known"
         assert await play(store, song) == whole(song), "served meanwhile"
-        await store.disk.adopt()
-        await cache(store, song)
+        await store.start()
+        await store.adopted()
+        await at_rest(store)
         assert set(files(tmp_path, song)) == {"sidecar", "prefix", "tail"}
