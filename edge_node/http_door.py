@@ -4,6 +4,7 @@ import re
 from collections.abc import Awaitable, Callable
 
 from edge_node.access import Admitted, Gate
+from edge_node.express import Express
 from edge_node.live import MANIFEST
 from edge_node.node import Node
 from edge_node.ranges import NotModified, Partial, PreconditionFailed, Unsatisfiable, evaluate
@@ -11,7 +12,7 @@ from edge_node.reader import Reader
 from reprise.chunks import CHUNK_BYTES, ByteRange, chunk_count
 from reprise.errors import NotFound
 from reprise.http_head import header_block
-from reprise.http_message import WAIT, Piece, Request, Response, Wait, text_response
+from reprise.http_message import WAIT, Answer, Piece, Request, Response, Wait, text_response
 from reprise.ids import check_id, check_sha256
 from reprise.manifests import Manifest
 
@@ -58,8 +59,16 @@ class HttpDoor:
     def __init__(self, node: Node, gate: Gate) -> None:
         self._node = node
         self._gate = gate
+        self._express = Express(node.store.ram, node.metrics)
 
-    def __call__(self, request: Request) -> Response | Awaitable[Response]:
+    def __call__(self, request: Request) -> Answer | Awaitable[Answer]:
+        if request.method == "GET" and not self._node.draining.is_set():
+            answer = self._express.answer(request.path, request.raw)
+            if answer is not None:
+                return answer
+        return self._go(request)
+
+    def _go(self, request: Request) -> Answer | Awaitable[Answer]:
         if request.method == "OPTIONS":
             return _preflight()
         parts = request.path.split("/")
@@ -108,6 +117,8 @@ class HttpDoor:
             _give_back(reader, admitted)
             return Response(200, headers, b"", close, content_length=manifest.size_bytes)
         self._node.playing(reader)
+        whole = headers if span is None or not partial else _headers(manifest, etag, None)
+        self._express.learn(request.path, admitted.claims, manifest.size_bytes, whole)
         return Response(206 if partial else 200, headers, RangeBody(reader, span, admitted.release), close)
 
 

@@ -92,6 +92,7 @@ def _heat(node: Node) -> list[messages.SongHeat]:
 
 
 def _counters(node: Node) -> messages.EdgeCounters:
+    node.metrics.settle()
     requests = node.metrics.requests
     return messages.EdgeCounters(
         requests=sum(requests.values()),

@@ -29,6 +29,9 @@ class EdgeMetrics(Collector):
     source_failures: Counter[str] = field(default_factory=Counter)
     fill_bytes: Counter[str] = field(default_factory=Counter)
     corrupt_upstream: int = 0
+    # RAM hits of the express lane, added to the counters above by `settle`.
+    express_hits: int = 0
+    express_bytes: int = 0
     first_byte_seconds: Histogram = field(init=False)
     follower_wait_seconds: Histogram = field(init=False)
 
@@ -48,7 +51,14 @@ class EdgeMetrics(Collector):
         )
         self.registry.register(self)
 
+    def settle(self) -> None:
+        """Brings the counters up to date; call before reading them."""
+        self.requests["http", "hit_ram"] += self.express_hits
+        self.sent_bytes["http", "ram"] += self.express_bytes
+        self.express_hits = self.express_bytes = 0
+
     def collect(self) -> Iterator[Metric]:
+        self.settle()
         yield GaugeMetricFamily("reprise_edge_streams", "Readers of audio at this moment", value=self.streams())
         yield GaugeMetricFamily(
             "reprise_edge_listeners", "Readers that are listeners, not edges", value=self.listeners()

@@ -19,8 +19,8 @@ from typing import TYPE_CHECKING, Any
 import structlog
 
 from reprise.errors import RepriseError
-from reprise.http_head import CONTINUE, LAST_CHUNK, chunk_head, has_body, response_head
-from reprise.http_message import WAIT, Body, Piece, Request, Response, text_response
+from reprise.http_head import CONTINUE, LAST_CHUNK, chunk_head, file_head, has_body, response_head
+from reprise.http_message import WAIT, Answer, Body, FileResponse, Piece, Request, Response, text_response
 from reprise.http_request import Parsed, RequestParser
 from reprise.rpc import HTTP_STATUS, status_of
 
@@ -31,7 +31,7 @@ log = structlog.get_logger()
 _RECEIVE_BYTES = 65536
 # A fast reader may not keep the loop to itself: after this much the other connections get their turn. In a storm this decides
 # how long the last follower waits for its first byte while the first ones take whole songs.
-_TURN_BYTES = 256 * 1024
+_TURN_BYTES = 1024 * 1024
 _LINGER_S = 2.0
 _RESET = struct.pack("ii", 1, 0)
 
@@ -156,25 +156,30 @@ class Connection:
         except Exception as error:
             self._respond(request.method, _failure(error, request))
             return
-        if isinstance(answer, Response):
-            self._respond(request.method, answer)
+        if isinstance(answer, FileResponse | Response):
+            self._answer(request, answer)
             return
         self._task = task = asyncio.ensure_future(answer)
         task.add_done_callback(lambda done: self._on_answer(request, done))
 
-    def _on_answer(self, request: Request, done: "asyncio.Future[Response]") -> None:
+    def _on_answer(self, request: Request, done: "asyncio.Future[Answer]") -> None:
         self._task = None
         if done.cancelled():
             self.close("handler_cancelled")
             return
         error = done.exception()
-        response = done.result() if error is None else _failure(error, request)
+        answer: Answer = done.result() if error is None else _failure(error, request)
         if self._closed:
-            if not isinstance(response.body, bytes):
-                response.body.close()
+            _give_back(answer)
             return
-        self._respond(request.method, response)
+        self._answer(request, answer)
         self._advance()
+
+    def _answer(self, request: Request, answer: Answer) -> None:
+        if isinstance(answer, FileResponse):
+            self._respond_file(answer)
+        else:
+            self._respond(request.method, answer)
 
     # Sending
 
@@ -199,6 +204,19 @@ class Connection:
         # The first piece goes out with the head, in one packet; a head whose body has to wait goes out alone.
         if self._body is not None and not self._next_piece() and not self._waiting:
             return
+        self._pump()
+
+    def _respond_file(self, answer: FileResponse) -> None:
+        server = self._server
+        responses = server.stats.responses
+        responses[answer.status] = responses.get(answer.status, 0) + 1
+        first = answer.first
+        self._chunked = False
+        self._out = file_head(answer.status, answer.headers, answer.length, server.date, keep_alive=self._keep_alive)
+        self._file, self._offset, self._count, self._keep = first.fd, first.offset, first.count, first.keep
+        self._remaining = answer.length - first.count
+        self._body = answer.rest
+        self.deadline = server.now + server.limits.stall_s_max
         self._pump()
 
     def _pump(self) -> None:
@@ -387,6 +405,12 @@ class Connection:
     def _drop_writer(self) -> None:
         self._writing = False
         self._server.loop.remove_writer(self._fd)
+
+
+def _give_back(answer: Answer) -> None:
+    body = answer.rest if isinstance(answer, FileResponse) else answer.body
+    if body is not None and not isinstance(body, bytes):
+        body.close()
 
 
 def _failure(error: BaseException, request: Request) -> Response:

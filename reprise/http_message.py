@@ -50,16 +50,59 @@ class Body(Protocol):
         """Called exactly once, whether the body was sent whole or not."""
 
 
-@dataclass(slots=True)
-class Request:
-    """A complete request. Header names are lower case; repeated headers are joined with ", "."""
+RawHeaders = list[tuple[bytes, bytes]]
 
-    method: str
-    path: str
-    query: str
-    headers: dict[str, str]
-    body: bytes
-    peer: str
+
+class Request:
+    """A complete request. `raw` are the headers as they came; `headers` are made of them when somebody asks."""
+
+    __slots__ = ("_headers", "body", "method", "path", "peer", "query", "raw")
+
+    def __init__(
+        self, method: str, path: str, query: str, headers: dict[str, str] | RawHeaders, body: bytes, peer: str
+    ) -> None:
+        self.method = method
+        self.path = path
+        self.query = query
+        self.body = body
+        self.peer = peer
+        self.raw: RawHeaders = headers if isinstance(headers, list) else _raw(headers)
+        self._headers: dict[str, str] | None = None
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """By lower-case name; repeated headers are joined with ", "."""
+        if self._headers is None:
+            self._headers = _joined(self.raw)
+        return self._headers
+
+
+def _raw(headers: dict[str, str]) -> RawHeaders:
+    return [(name.encode("latin-1"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+def _joined(raw: RawHeaders) -> dict[str, str]:
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
+        known = headers.get(key)
+        headers[key] = text if known is None else f"{known}, {text}"
+    return headers
+
+
+@dataclass(slots=True)
+class FileResponse:
+    """Bytes of an open file, all of them at hand: what a cache answers most. Costs no body object and no task.
+
+    `headers` as bytes (`reprise.http_head.header_block`); `rest` is what follows the file's bytes, if anything does.
+    """
+
+    status: int
+    headers: bytes
+    # Of the whole answer.
+    length: int
+    first: Piece
+    rest: "Body | None" = None
 
 
 @dataclass(slots=True)
@@ -78,7 +121,8 @@ class Response:
     content_length: int | None = None
 
 
-Handler = Callable[[Request], Response | Awaitable[Response]]
+Answer = Response | FileResponse
+Handler = Callable[[Request], Answer | Awaitable[Answer]]
 
 
 @dataclass(frozen=True, slots=True)

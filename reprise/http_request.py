@@ -7,7 +7,7 @@ from urllib.parse import unquote
 
 import httptools
 
-from reprise.http_message import Request, Response, text_response
+from reprise.http_message import RawHeaders, Request, Response, text_response
 
 # A parsed request with its keep-alive, or the refusal of what could not be parsed.
 Parsed = tuple[Request, bool] | Response
@@ -70,7 +70,7 @@ class RequestParser:
 
     def on_message_begin(self) -> None:
         self._url = b""
-        self._headers: dict[str, str] = {}
+        self._headers: RawHeaders = []
         self._body: list[bytes] = []
         self._body_bytes = 0
 
@@ -80,22 +80,24 @@ class RequestParser:
             raise _Refused(text_response(414, f"the URL is over {self._head_bytes_max} bytes"))
 
     def on_header(self, name: bytes, value: bytes) -> None:
+        self._headers.append((name, value))
+        # Compared by length first: this runs for every header of every request.
+        if len(name) == 14 and name.lower() == b"content-length":
+            self._check_announced(value)
+        elif len(name) == 6 and name.lower() == b"expect":
+            self.expects_continue = value.lower() == b"100-continue"
         if self.received_bytes > self._head_bytes_max and not self._body:
-            self._check_head_size(len(name) + len(value))
-        key, text = name.decode("latin-1").lower(), value.decode("latin-1")
-        known = self._headers.get(key)
-        self._headers[key] = text if known is None else f"{known}, {text}"
+            self._check_head_size()
 
-    def _check_head_size(self, more: int) -> None:
-        size = len(self._url) + more + sum(len(k) + len(v) + 4 for k, v in self._headers.items())
+    def _check_head_size(self) -> None:
+        size = len(self._url) + sum(len(name) + len(value) + 4 for name, value in self._headers)
         if size > self._head_bytes_max:
             raise _Refused(text_response(431, f"the request head is over {self._head_bytes_max} bytes"))
 
-    def on_headers_complete(self) -> None:
-        announced = self._headers.get("content-length", "0")
-        if announced.isdigit() and int(announced) > self._body_bytes_max:
+    def _check_announced(self, length: bytes) -> None:
+        if length.isdigit() and int(length) > self._body_bytes_max:
+            announced = length[:20].decode()
             raise _Refused(text_response(413, f"a body may have {self._body_bytes_max} bytes, not {announced}"))
-        self.expects_continue = self._headers.get("expect", "").lower() == "100-continue"
 
     def on_body(self, data: bytes) -> None:
         self._body.append(data)
@@ -111,11 +113,12 @@ class RequestParser:
         request = Request(
             self._llhttp.get_method().decode("latin-1"),
             unquote(path) if "%" in path else path,
-            query.decode("latin-1"),
+            query.decode("latin-1") if query else "",
             self._headers,
-            b"".join(self._body),
+            b"".join(self._body) if self._body else b"",
             self._peer,
         )
+        # llhttp would keep an HTTP/1.0 connection that asks for it; we end all of them.
         keep_alive = self._llhttp.should_keep_alive() and self._llhttp.get_http_version() == "1.1"
         self._done.append((request, keep_alive))
         self.received_bytes = 0

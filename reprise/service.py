@@ -26,7 +26,7 @@ from reprise import config, rpc, tracing
 from reprise import log as logs
 from reprise.errors import RepriseError
 from reprise.grpc_web import Bridge, method_table
-from reprise.http_message import Handler, Request, Response, Route, text_response
+from reprise.http_message import Answer, FileResponse, Handler, Request, Response, Route, text_response
 from reprise.http_server import HttpServer, Limits
 from reprise.metrics import LoopLag, process_collectors, render
 
@@ -209,7 +209,7 @@ class Dispatcher:
         self._exact = {route.prefix: route for route in routes if not route.prefix.endswith("/") or route.prefix == "/"}
         self._prefixed = [route for route in routes if route.prefix.endswith("/") and route.prefix != "/"]
 
-    def __call__(self, request: Request) -> Response | Awaitable[Response]:
+    def __call__(self, request: Request) -> Answer | Awaitable[Answer]:
         route = self._exact.get(request.path) or self._by_prefix(request.path)
         if route is not None and route.fits(request):
             return _in_span(route, request) if tracing.enabled() else route.handler(request)
@@ -223,11 +223,11 @@ class Dispatcher:
         return next((route for route in self._prefixed if path.startswith(route.prefix)), None)
 
 
-async def _in_span(route: Route, request: Request) -> Response:
+async def _in_span(route: Route, request: Request) -> Answer:
     """The caller's trace goes on in what the handler starts. Named by the route: paths carry grants."""
     with tracing.server_span(f"{request.method} {route.prefix}", request.headers.items()):
         answer = route.handler(request)
-        return answer if isinstance(answer, Response) else await answer
+        return answer if isinstance(answer, Response | FileResponse) else await answer
 
 
 @asynccontextmanager
