@@ -1,0 +1,129 @@
+"""The express lane answers what the whole way would answer, or nothing at all."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import httpx
+from hypothesis import given
+from hypothesis import strategies as st
+from prometheus_client import CollectorRegistry
+
+from edge_node.eviction import Key, Part
+from edge_node.express import EXPRESS_BYTES_MAX, Express
+from edge_node.metrics import EdgeMetrics
+from edge_node.ram import RamTier
+from edge_node.ranges import Partial, Whole, evaluate
+from edge_node.store_metrics import StoreMetrics
+from reprise.chunks import CHUNK_BYTES
+from reprise.grants import Claims
+from reprise.http_message import FileResponse
+from reprise.manifests import Manifest, chunk_digests
+from tests.edge_node.edges import SONG_ID, get, make_audio, running_edge, scripted_origin
+
+AUDIO = make_audio(12 * CHUNK_BYTES + 777)
+PATH = f"/p/grant/{SONG_ID}/{AUDIO.rendition_id}"
+
+
+def express(chunks: set[int], expires_in_s: float = 600) -> tuple[Express, EdgeMetrics]:
+    """A lane that knows PATH, with these chunks in RAM."""
+    ram = RamTier(64 << 20, 1000, StoreMetrics(CollectorRegistry()))
+    manifest = Manifest(_rendition(), tuple(chunk_digests(AUDIO.data)), AUDIO.signed)
+    for chunk in sorted(chunks):
+        part = Part.PREFIX if chunk < 8 else Part.TAIL
+        ram.write(Key(AUDIO.rendition_id, part), chunk, _chunk(chunk), manifest)
+    metrics = EdgeMetrics(CollectorRegistry(), lambda: 0, lambda: 0, lambda: 0)
+    lane = Express(ram, metrics)
+    claims = Claims("listen", "b", "edge-1", "s", "g", int(time.time() + expires_in_s), song_id=SONG_ID)
+    lane.learn(PATH, claims, len(AUDIO.data), b"")
+    return lane, metrics
+
+
+def _rendition() -> Any:
+    from reprise.types.v1.types_pb2 import Manifest as ManifestMessage
+
+    return ManifestMessage.FromString(AUDIO.signed.manifest).rendition
+
+
+def _chunk(number: int) -> bytes:
+    return AUDIO.data[number * CHUNK_BYTES : (number + 1) * CHUNK_BYTES]
+
+
+def content(answer: FileResponse) -> bytes:
+    import os
+
+    pieces = [answer.first]
+    while answer.rest is not None and (piece := answer.rest.next()) is not None:
+        pieces.append(piece)  # type: ignore[arg-type]
+    return b"".join(os.pread(piece.fd, piece.count, piece.offset) for piece in pieces)
+
+
+@given(st.integers(0, len(AUDIO.data) + 10), st.integers(0, len(AUDIO.data) + 10) | st.none())
+def test_any_range_is_answered_as_the_whole_way_would(first: int, last: int | None) -> None:
+    lane, _ = express(set(range(13)))
+    header = f"bytes={first}-{'' if last is None else last}"
+    expected = evaluate("GET", {"range": header}, '"x"', len(AUDIO.data))
+    answer = lane.answer(PATH, [(b"Host", b"x"), (b"Range", header.encode())])
+    if answer is None:
+        assert not isinstance(expected, Partial) or expected.range.length > EXPRESS_BYTES_MAX
+        return
+    assert isinstance(expected, Partial | Whole)
+    span = expected.range if isinstance(expected, Partial) else None
+    start, end = (span.start, span.end) if span else (0, len(AUDIO.data))
+    assert content(answer) == AUDIO.data[start:end]
+    assert answer.length == end - start
+    if answer.status == 206:
+        assert f"bytes {start}-{end - 1}/{len(AUDIO.data)}".encode() in answer.headers
+
+
+@given(st.sets(st.integers(0, 12)), st.integers(0, 12), st.integers(0, 12))
+def test_nothing_is_answered_that_is_not_in_ram(present: set[int], first: int, last: int) -> None:
+    lane, _ = express(present)
+    low, high = sorted((first, last))
+    header = f"bytes={low * CHUNK_BYTES}-{(high + 1) * CHUNK_BYTES - 1}".encode()
+    answer = lane.answer(PATH, [(b"range", header)])
+    assert (answer is not None) == (set(range(low, high + 1)) <= present)
+
+
+def test_doubts_are_left_to_the_whole_way() -> None:
+    lane, _ = express(set(range(13)))
+    assert lane.answer(PATH, []) is not None
+    assert lane.answer(PATH + "x", []) is None
+    assert lane.answer(PATH, [(b"If-None-Match", b'"x"')]) is None
+    assert lane.answer(PATH, [(b"IF-RANGE", b'"x"'), (b"Range", b"bytes=0-1")]) is None
+    assert lane.answer(PATH, [(b"Range", b"bytes=0-1,4-5")]) is None
+    assert lane.answer(PATH, [(b"Range", b"bytes=-5")]) is None
+    assert lane.answer(PATH, [(b"Range", b"bytes=0-1"), (b"Range", b"bytes=2-3")]) is None
+
+
+def test_an_expired_grant_is_unknown() -> None:
+    lane, _ = express(set(range(13)), expires_in_s=-61)
+    assert lane.answer(PATH, []) is None
+
+
+async def test_hits_of_the_lane_are_counted_and_a_purge_or_drain_ends_it(tmp_path: Path) -> None:
+    async with scripted_origin() as origin, running_edge(tmp_path, "edge-1", origin.address) as edge:
+        origin.add(AUDIO)
+        url = edge.media_url(AUDIO)
+        for _ in range(3):
+            assert (await get(url)).content == AUDIO.data
+        edge.node.metrics.settle()
+        assert edge.count("http", "leader") == 1
+        assert edge.count("http", "hit_ram") == 2
+        assert edge.node.metrics.sent_bytes["http", "ram"] >= 2 * len(AUDIO.data)
+        origin.audios.clear()
+        await edge.node.purge(AUDIO.rendition_id)
+        assert (await get(url)).status_code == 404
+        edge.node.draining.set()
+        assert (await get(url)).status_code == 503
+
+
+async def test_many_readers_at_once_get_each_their_own_bytes(tmp_path: Path) -> None:
+    async with scripted_origin() as origin, running_edge(tmp_path, "edge-1", origin.address) as edge:
+        origin.add(AUDIO)
+        url = edge.media_url(AUDIO)
+        async with httpx.AsyncClient(trust_env=False, timeout=20) as client:
+            await client.get(url)
+            answers = await asyncio.gather(*(client.get(url, headers={"range": f"bytes={n}-"}) for n in range(50)))
+        assert all(answer.content == AUDIO.data[n:] for n, answer in enumerate(answers))
