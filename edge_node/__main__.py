@@ -29,7 +29,9 @@ from reprise.config import ConfigError, read_key, read_secret
 from reprise.http_message import Route
 from reprise.ids import check_id
 from reprise.metrics import LoopLag
+from reprise.rpc import RpcMetrics
 from reprise.service import App, main
+from reprise.streams import Streams
 
 
 @asynccontextmanager
@@ -108,7 +110,9 @@ def _app(
     lag: LoopLag,
     registry: CollectorRegistry,
 ) -> App:
-    http, web = HttpDoor(node, gate), WebDoor(node, gate)
+    rpc_metrics = RpcMetrics("edge", registry)
+    streams = Streams("edge", settings.stream_stall_s_max, registry)
+    http, web = HttpDoor(node, gate), WebDoor(node, gate, rpc_metrics)
 
     def on_listening(grpc_port: int, http_port: int) -> None:
         grpc_host, http_host = settings.grpc_address.rpartition(":")[0], settings.http_address.rpartition(":")[0]
@@ -123,17 +127,18 @@ def _app(
     return App(
         name="edge",
         settings=settings,
-        servicers=[(add_edge_service, EdgeServicer(node, gate))],
+        servicers=[(add_edge_service, EdgeServicer(node, gate, streams))],
         routes=[
             Route(PREFIX, http, ("GET", "HEAD", "OPTIONS")),
             Route(PATH, web, ("POST",), takes=web.takes),
         ],
         registry=registry,
         ready=ready,
-        background=[lag.run, *(line.run for line in lines)],
+        background=[lag.run, streams.watch, *(line.run for line in lines)],
         drain=node.drain,
         on_listening=on_listening,
         loop_lag=lag,
+        rpc_metrics=rpc_metrics,
     )
 
 

@@ -18,14 +18,16 @@ from reprise.chunks import CHUNK_BYTES, chunk_count
 from reprise.edge.v1 import edge_service_pb2 as messages
 from reprise.errors import NotReady, OutOfRange, Unavailable
 from reprise.ids import check_id, check_sha256
+from reprise.streams import Streams
 
 
 class EdgeServicer:
     """Handlers of `reprise.edge.v1.EdgeService`; they yield serialised messages."""
 
-    def __init__(self, node: Node, gate: Gate) -> None:
+    def __init__(self, node: Node, gate: Gate, streams: Streams) -> None:
         self._node = node
         self._gate = gate
+        self._streams = streams
 
     async def Play(self, request: messages.PlayRequest, context: Any) -> AsyncGenerator[bytes, None]:
         check_id(request.song_id, "song_id")
@@ -33,7 +35,7 @@ class EdgeServicer:
         admitted = self._gate.listen(request.grant, request.song_id, request.rendition_id)
         try:
             reader = self._node.open(request.rendition_id, "grpc", min(request.offset_bytes // CHUNK_BYTES, 1 << 20))
-            async with aclosing(self._play(request, reader)) as stream:
+            async with aclosing(self._streams.watched(self._play(request, reader))) as stream:
                 async for message in stream:
                     yield message
         finally:
@@ -63,6 +65,11 @@ class EdgeServicer:
         if request.hops > HOPS_MAX:
             raise NotReady(f"hop limit {HOPS_MAX} is reached: read from an origin")
         reader = self._node.open(request.rendition_id, "relay", request.first_chunk, request.hops)
+        async with aclosing(self._streams.watched(self._relay(request, reader))) as stream:
+            async for message in stream:
+                yield message
+
+    async def _relay(self, request: messages.RelayRequest, reader: Reader) -> AsyncGenerator[bytes, None]:
         wanted_end = request.first_chunk + request.chunk_count if request.chunk_count else None
         try:
             await reader.ready(MANIFEST, wanted_end)

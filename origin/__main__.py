@@ -17,7 +17,6 @@ from origin.reads import Reads
 from origin.servicer import OriginServicer
 from origin.settings import Settings
 from origin.store import Store
-from origin.streams import Streams
 from reprise import s3
 from reprise.chunks import CHUNK_BYTES
 from reprise.config import read_key
@@ -25,6 +24,7 @@ from reprise.grants import derive_key
 from reprise.metrics import LoopLag
 from reprise.origin.v1.origin_service_pb2_grpc import add_OriginServiceServicer_to_server
 from reprise.service import App, main
+from reprise.streams import Streams
 
 # 1 MiB: about what S3 sends in the time that the first byte of another read takes.
 JOIN_CHUNKS_MAX = 16
@@ -55,7 +55,8 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         )
         reads = Reads(store, coalescer, gate, metrics)
         library = Library(store, reads, gate, metrics, time.monotonic)
-        streams = Streams(settings.stream_stall_s_max, metrics)
+        streams = Streams("origin", settings.stream_stall_s_max, registry)
+        metrics.streams.set_function(lambda: len(streams))
         readiness = Readiness(store)
         key_of = lru_cache(EDGE_KEYS_MAX)(lambda kid: derive_key(mesh_key, kid))
         loop_lag = LoopLag("origin")

@@ -5,7 +5,7 @@ does not have is remembered for two seconds, so a storm on an unknown id costs o
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 
 from cachetools import LRUCache, TTLCache
 from google.protobuf.message import DecodeError
@@ -50,7 +50,7 @@ class Library:
             return manifest
         return await self._shared_fetch(rendition_id)
 
-    async def chunks(self, rendition_id: str, first: int, count: int) -> AsyncIterator[bytes]:
+    async def chunks(self, rendition_id: str, first: int, count: int) -> AsyncGenerator[bytes, None]:
         """`count` chunks from `first` on (0 means to the end). Raises as `manifest` does, and OutOfRange."""
         manifest = await self.manifest(rendition_id)
         chunks = len(manifest.digests)

@@ -33,8 +33,5 @@ class OriginMetrics:
             "reprise_origin_refused_total", "Reads refused at a limit, by limit", ["limit"], registry=registry
         )
         self.streams = Gauge("reprise_origin_streams", "Open ReadChunks streams", registry=registry)
-        self.streams_stalled = Counter(
-            "reprise_origin_streams_stalled_total", "Streams ended because their reader took nothing", registry=registry
-        )
         self.window_bytes = Gauge("reprise_origin_window_bytes", "Bytes held in the window", registry=registry)
         self.live_reads = Gauge("reprise_origin_live_reads", "S3 reads of renditions under way", registry=registry)

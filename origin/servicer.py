@@ -2,13 +2,14 @@
 
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import aclosing
 from typing import Any
 
 from origin.library import Library
-from origin.streams import Streams
 from reprise import grants, rpc
 from reprise.origin.v1 import origin_service_pb2 as pb
 from reprise.origin.v1 import origin_service_pb2_grpc as pb_grpc
+from reprise.streams import Streams
 
 
 class OriginServicer(pb_grpc.OriginServiceServicer):
@@ -27,8 +28,9 @@ class OriginServicer(pb_grpc.OriginServiceServicer):
     async def ReadChunks(self, request: pb.ReadChunksRequest, context: Any) -> AsyncIterator[pb.ReadChunksResponse]:
         self._check(context)
         chunks = self._library.chunks(request.rendition_id, request.first_chunk, request.chunk_count)
-        async for chunk in self._streams.watched(chunks):
-            yield pb.ReadChunksResponse(chunk=chunk)
+        async with aclosing(self._streams.watched(chunks)) as stream:
+            async for chunk in stream:
+                yield pb.ReadChunksResponse(chunk=chunk)
 
     def _check(self, context: Any) -> None:
         grants.verify(rpc.bearer(context), self._key_of, time.time(), audience="origin", scope="origin")

@@ -25,7 +25,7 @@ from reprise import grpc_web_frames as frames
 from reprise import rpc, tracing
 from reprise.errors import InvalidRequest, RepriseError
 from reprise.grpc_web_context import Context
-from reprise.grpc_web_frames import Encoding, Unimplemented, data_head, trailers_frame
+from reprise.grpc_web_frames import DeadlinePassed, Encoding, Unimplemented, data_head, trailers_frame
 from reprise.grpc_web_response import Messages, preflight, response_headers, trailers_only
 from reprise.http_message import Request, Response, text_response
 
@@ -42,6 +42,12 @@ def method_table(servicers: Sequence[tuple[Callable[[Any, Any], None], object]])
     return recorder.table
 
 
+def timeout_s(request: Request) -> float | None:
+    """How long the caller is willing to wait; None without a limit. Raises InvalidRequest."""
+    text = request.headers.get("grpc-timeout")
+    return None if text is None else frames.timeout_s(text)
+
+
 def parse_single_message(body: bytes) -> bytes:
     """The request message in a binary body, within the same limit as on the gRPC port. Raises `reprise.errors`."""
     return frames.single_message(body, rpc.REQUEST_BYTES_MAX)
@@ -51,7 +57,7 @@ def refusal(request: Request, error: Exception) -> Response:
     """The answer in headers alone to a gRPC-web `request` that failed before its first message."""
     encoding = frames.encoding_of(request.headers)
     content_type = encoding.content_type if encoding else "application/grpc-web"
-    status = _status_of(error, request.path)
+    status = status_of(error, request.path)
     return trailers_only(content_type, request.headers.get("origin", ""), status.code, status.message, status.trailing)
 
 
@@ -103,7 +109,7 @@ class Bridge:
             call = self._read(request, encoding)
         except RepriseError as error:
             method = request.path if self._has(request.path) else "unknown"
-            self._metrics.observe(method, "grpc-web", _status_of(error, request.path).code, started)
+            self._metrics.observe(method, "grpc-web", status_of(error, request.path).code, started)
             return refusal(request, error)
         return self._stream(call) if call.handler.response_streaming else self._unary(call)
 
@@ -124,9 +130,7 @@ class Bridge:
             raise Unimplemented(f"there is no method {request.path[:200]} here")
         if handler.request_streaming:
             raise Unimplemented(f"{request.path} takes a stream of requests: use gRPC, gRPC-web cannot send one")
-        timeout = request.headers.get("grpc-timeout")
-        timeout_s = None if timeout is None else frames.timeout_s(timeout)
-        context = Context(frames.metadata_of(request.headers), request.peer, timeout_s)
+        context = Context(frames.metadata_of(request.headers), request.peer, timeout_s(request))
         body = frames.decode_text(request.body) if encoding.text_request else request.body
         message = _deserialised(handler, parse_single_message(body))
         return _Call(request.path, handler, message, context, encoding, request.headers.get("origin", ""))
@@ -185,11 +189,9 @@ class Bridge:
         except grpc.aio.AbortError:
             pass
         except Exception as error:
-            if deadline.expired() and isinstance(error, TimeoutError):
-                context.fail(grpc.StatusCode.DEADLINE_EXCEEDED, "the caller's deadline has passed")
-            else:
-                status = _status_of(error, call.method)
-                context.fail(status.code, status.message, status.trailing)
+            late = deadline.expired() and isinstance(error, TimeoutError)
+            status = status_of(DeadlinePassed() if late else error, call.method)
+            context.fail(status.code, status.message, status.trailing)
         finally:
             self._metrics.observe(call.method, "grpc-web", context.status, started)
 
@@ -209,9 +211,12 @@ class _Recorder:
         """The same handlers again, in the form that older servers take."""
 
 
-def _status_of(error: Exception, method: str) -> rpc.Status:
+def status_of(error: Exception, method: str) -> rpc.Status:
+    """`rpc.status_of`, with the failures that only this door has."""
     if isinstance(error, Unimplemented):
         return rpc.Status(grpc.StatusCode.UNIMPLEMENTED, error.message)
+    if isinstance(error, DeadlinePassed):
+        return rpc.Status(grpc.StatusCode.DEADLINE_EXCEEDED, error.message)
     return rpc.status_of(error, method)
 
 
@@ -230,5 +235,5 @@ def _serialised(handler: Any, message: Any) -> bytes:
 
 __all__ = [
     "Bridge", "MethodTable", "data_head", "method_table", "parse_single_message", "refusal", "response_headers",
-    "trailers_frame",
+    "status_of", "timeout_s", "trailers_frame",
 ]  # fmt: skip

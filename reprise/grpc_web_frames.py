@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
 
-from reprise.errors import InvalidRequest, QuotaExceeded
+from reprise.errors import InvalidRequest, QuotaExceeded, Unavailable
 
 Metadata = tuple[tuple[str, str | bytes], ...]
 
@@ -54,6 +54,13 @@ class Unimplemented(InvalidRequest):
 
 class MessageTooLarge(QuotaExceeded):
     """The message is over the receive limit."""
+
+
+class DeadlinePassed(Unavailable):
+    """The caller's grpc-timeout was over first."""
+
+    def __init__(self) -> None:
+        super().__init__("the caller's deadline has passed")
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,8 +67,9 @@ class ScriptedOrigin:
 
     audios: dict[str, Audio] = field(default_factory=dict)
     given: Counter[tuple[str, int]] = field(default_factory=Counter)
-    # Before the chunk of this number the origin waits for `go`.
+    # Before the chunk of this number, or before the manifest, the origin waits for `go`.
     hold_before: int | None = None
+    hold_manifest: bool = False
     go: asyncio.Event = field(default_factory=asyncio.Event)
     # At the chunk of this number it fails, this many times.
     fail_before: int | None = None
@@ -85,6 +86,8 @@ class ScriptedOrigin:
         return [self.given[audio.rendition_id, n] for n in range(-(-len(audio.data) // CHUNK_BYTES))]
 
     async def GetManifest(self, request: origin.GetManifestRequest, context: Any) -> origin.GetManifestResponse:
+        if self.hold_manifest:
+            await self.go.wait()
         return origin.GetManifestResponse(manifest=self._audio(request.rendition_id).signed)
 
     async def ReadChunks(
@@ -203,9 +206,13 @@ async def running_edge(folder: Path, edge_id: str, *origins: str, **settings: An
         channel = rpc.channel(f"127.0.0.1:{service.grpc_port}")
         node = app.servicers[0][1]._node  # type: ignore[attr-defined]
         url = f"http://127.0.0.1:{service.http_port}"
+        background = [asyncio.create_task(work()) for work in app.background]
         try:
             yield Edge(edge_id, node, url, f"127.0.0.1:{service.grpc_port}", channel)
         finally:
+            for task in background:
+                task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
             await channel.close()
 
 

@@ -9,13 +9,13 @@ import grpc
 import pytest
 
 from origin.servicer import OriginServicer
-from origin.streams import Streams
 from reprise import rpc
 from reprise.chunks import CHUNK_BYTES
 from reprise.errors import Unavailable
 from reprise.grants import Claims, derive_key, mint
 from reprise.origin.v1 import origin_service_pb2 as pb
 from reprise.origin.v1.origin_service_pb2_grpc import OriginServiceStub, add_OriginServiceServicer_to_server
+from reprise.streams import Streams
 from tests.origin.fakes import FakeStore, Origin, audio, manifest_of, signed_manifest
 
 MESH_KEY = secrets.token_bytes(32)
@@ -36,7 +36,8 @@ class Served:
     def __init__(self, stall_s_max: float = 30.0) -> None:
         self.store = FakeStore(SONG)
         self.origin = Origin(self.store)
-        self.streams = Streams(stall_s_max, self.origin.metrics)
+        self.streams = Streams("origin", stall_s_max, self.origin.registry)
+        self.origin.metrics.streams.set_function(lambda: len(self.streams))
         self.server = rpc.server(rpc.RpcMetrics("origin", self.origin.registry))
         servicer = OriginServicer(self.origin.library, self.streams, lambda kid: derive_key(MESH_KEY, kid))
         add_OriginServiceServicer_to_server(servicer, self.server)
