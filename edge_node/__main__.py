@@ -117,7 +117,8 @@ def _app(
     def on_listening(grpc_port: int, http_port: int) -> None:
         grpc_host, http_host = settings.grpc_address.rpartition(":")[0], settings.http_address.rpartition(":")[0]
         hello.grpc_address = settings.advertise_grpc or f"{grpc_host}:{grpc_port}"
-        hello.http_url = settings.advertise_http or f"http://{http_host}:{http_port}"
+        scheme = "https" if settings.tls_certificate_path else "http"
+        hello.http_url = settings.advertise_http or f"{scheme}://{http_host}:{http_port}"
 
     def ready() -> str:
         if settings.balancers and not any(line.connected for line in lines):

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from reprise.http_server import HttpServer
 
 log = structlog.get_logger()
-_RECEIVE_BYTES = 65536
+RECEIVE_BYTES = 65536
 # A fast reader may not keep the loop to itself: after this much the other connections get their turn. In a storm this decides
 # how long the last follower waits for its first byte while the first ones take whole songs.
 _TURN_BYTES = 256 * 1024
@@ -88,7 +88,7 @@ class Connection:
 
     def _on_readable(self) -> None:
         try:
-            data = self._sock.recv(_RECEIVE_BYTES)
+            data = self._receive()
         except BlockingIOError:
             return
         except OSError:
@@ -98,6 +98,9 @@ class Connection:
             self._on_eof()
         elif not self._lingering:
             self._feed(data)
+
+    def _receive(self) -> bytes:
+        return self._sock.recv(RECEIVE_BYTES)
 
     def _on_eof(self) -> None:
         # The peer has finished sending, or is gone. What is already being sent may still be wanted; what would have to be
@@ -115,8 +118,8 @@ class Connection:
         self._queue.extend(self._parser.feed(data))
         if self._parser.expects_continue and not self._handling and not self._queue:
             self._parser.expects_continue = False
-            self._out += CONTINUE
-            self._pump()
+            # Twenty-five bytes on a connection that has sent nothing yet: the socket takes them.
+            self._sock.send(CONTINUE)
         self._advance()
 
     # Handling
@@ -208,33 +211,38 @@ class Connection:
 
     def _respond_file(self, answer: FileResponse) -> None:
         """The hot path: head and file leave by two system calls, and nothing is kept when the socket takes both."""
-        server = self._server
-        stats = server.stats
-        stats.responses[answer.status] = stats.responses.get(answer.status, 0) + 1
-        piece = answer.first
-        head = file_head(answer.status, answer.headers, answer.length, server.date, keep_alive=self._keep_alive)
-        self._chunked = False
-        self._body = answer.rest
-        self._remaining = answer.length - piece.count
+        self._begin_file(answer)
+        head, count = self._out, self._count
         sent_head = sent_file = 0
         try:
             sent_head = self._sock.send(head, socket.MSG_MORE)
             if sent_head == len(head):
-                sent_file = os.sendfile(self._fd, piece.fd, piece.offset, piece.count)
+                sent_file = os.sendfile(self._fd, self._file, self._offset, count)
         except BlockingIOError:
             pass
         except OSError:
             self.close("reset")
             return
-        stats.sent_bytes += sent_head + sent_file
-        if sent_file == piece.count and self._body is None:
-            self._finish()
-            return
+        self._server.stats.sent_bytes += sent_head + sent_file
         self._out = head[sent_head:]
-        self._file, self._offset, self._count = piece.fd, piece.offset + sent_file, piece.count - sent_file
-        self._keep = piece.keep
+        self._offset += sent_file
+        self._count = count - sent_file
+        if self._count == 0 and self._body is None:
+            self._keep = None
+            self._finish()
+        else:
+            self._pump()
+
+    def _begin_file(self, answer: FileResponse) -> None:
+        server, piece = self._server, answer.first
+        responses = server.stats.responses
+        responses[answer.status] = responses.get(answer.status, 0) + 1
+        self._out = file_head(answer.status, answer.headers, answer.length, server.date, keep_alive=self._keep_alive)
+        self._file, self._offset, self._count, self._keep = piece.fd, piece.offset, piece.count, piece.keep
+        self._chunked = False
+        self._body = answer.rest
+        self._remaining = answer.length - piece.count
         self.deadline = server.now + server.limits.stall_s_max
-        self._pump()
 
     def _pump(self) -> None:
         """Sends until the socket is full, the body has nothing, the turn is over, or the response is done."""
@@ -262,19 +270,25 @@ class Connection:
             self.close("reset")
 
     def _send_out(self) -> int:
-        sent = self._sock.send(self._out, socket.MSG_MORE if self._count else 0)
+        sent = self._send(self._out, more=self._count > 0)
         self._out = self._out[sent:]
         self._progress(sent)
         return sent
+
+    def _send(self, data: bytes, *, more: bool) -> int:
+        return self._sock.send(data, socket.MSG_MORE if more else 0)
 
     def _send_file(self) -> int:
         sent = os.sendfile(self._fd, self._file, self._offset, self._count)
         if sent == 0:
             raise OSError("the file ended before the piece")
+        self._sent_of_file(sent)
+        return sent
+
+    def _sent_of_file(self, sent: int) -> None:
         self._offset += sent
         self._count -= sent
         self._progress(sent)
-        return sent
 
     def _progress(self, sent: int) -> None:
         self._server.stats.sent_bytes += sent
@@ -381,13 +395,16 @@ class Connection:
             self.close("done")
             return
         try:
-            self._sock.shutdown(socket.SHUT_WR)
+            self._end_sending()
         except OSError:
             self.close("reset")
             return
         if not self._reading:
             self._reading = True
             self._server.loop.add_reader(self._fd, self._on_readable)
+
+    def _end_sending(self) -> None:
+        self._sock.shutdown(socket.SHUT_WR)
 
     def close(self, cause: str) -> None:
         """Gives everything back; may be called at any time, any number of times."""

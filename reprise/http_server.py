@@ -24,6 +24,7 @@ from prometheus_client.registry import Collector
 from reprise.http_connection import Connection
 from reprise.http_head import date_line
 from reprise.http_message import Handler
+from reprise.http_tls import SCRATCH_BYTES, Certificates, TlsConnection
 
 log = structlog.get_logger()
 _ACCEPTS_PER_TURN = 128
@@ -66,17 +67,28 @@ class HttpStats:
 class HttpServer(Collector):
     """Listens on one port and hands complete requests to `handler`."""
 
-    def __init__(self, handler: Handler, *, limits: Limits, name: str, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        handler: Handler,
+        *,
+        limits: Limits,
+        name: str,
+        registry: CollectorRegistry,
+        certificates: Certificates | None = None,
+    ) -> None:
         self.handler = handler
         self.limits = limits
         self.stats = HttpStats()
         self.connections: set[Connection] = set()
+        # Where TLS connections read files to, one after the other.
+        self.scratch = memoryview(bytearray(SCRATCH_BYTES if certificates else 0))
         self.loop = asyncio.get_running_loop()
         self.date = date_line(time.time())
         self.now = time.monotonic()
         self.stopping = False
         self._idle = asyncio.Event()
         self._name = name
+        self._certificates = certificates
         self._listener: socket.socket | None = None
         self._sweeper: asyncio.Task[None] | None = None
         registry.register(self)
@@ -123,7 +135,12 @@ class HttpServer(Collector):
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             # Left to itself the kernel would buffer 4 MiB for each slow reader: a whole song.
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
-            self.connections.add(Connection(self, sock, str(address[0])))
+            self.connections.add(self._connection(sock, str(address[0])))
+
+    def _connection(self, sock: socket.socket, peer: str) -> Connection:
+        if self._certificates is None:
+            return Connection(self, sock, peer)
+        return TlsConnection(self, sock, peer, self._certificates.context)
 
     def _accept_failed(self, error: OSError) -> None:
         """Out of file descriptors: the listener stays readable, so accepting must rest or the loop would spin."""
@@ -159,6 +176,8 @@ class HttpServer(Collector):
             await asyncio.sleep(_SWEEP_S)
             self.now = time.monotonic()
             self.date = date_line(time.time())
+            if self._certificates is not None:
+                self._certificates.refresh()
             for connection in [c for c in self.connections if c.deadline < self.now]:
                 connection.expire()
 
@@ -178,6 +197,11 @@ class HttpServer(Collector):
         for status, count in self.stats.responses.items():
             responses.add_metric([str(status)], count)
         yield responses
+        reloads = CounterMetricFamily(f"{prefix}_certificate_reloads", "Certificates replaced", labels=["result"])
+        if self._certificates is not None:
+            reloads.add_metric(["ok"], self._certificates.reloads)
+            reloads.add_metric(["failed"], self._certificates.failures)
+        yield reloads
         ended = CounterMetricFamily(f"{prefix}_ended", "Connections that we ended, by cause", labels=["cause"])
         for cause, count in self.stats.ended.items():
             ended.add_metric([cause], count)

@@ -29,6 +29,7 @@ from reprise.errors import RepriseError
 from reprise.grpc_web import Bridge, method_table
 from reprise.http_message import Answer, FileResponse, Handler, Request, Response, Route, text_response
 from reprise.http_server import HttpServer, Limits
+from reprise.http_tls import Certificates
 from reprise.metrics import LoopLag, process_collectors, render
 
 log = structlog.get_logger()
@@ -45,6 +46,9 @@ class ServiceSettings:
     log_level: str = "info"
     otlp_endpoint: str = ""
     drain_deadline_s: float = 30.0
+    # PEM files; with both the HTTP port speaks TLS 1.3, and takes new files in while it runs.
+    tls_certificate_path: Path | None = None
+    tls_key_path: Path | None = None
 
 
 @dataclass(kw_only=True)
@@ -133,7 +137,13 @@ class Listening:
         self._draining = False
         health_table = method_table([(health_pb2_grpc.add_HealthServicer_to_server, self._health)])
         self._bridge = Bridge({**self._tables, **health_table}, self._rpc_metrics)
-        self.http = HttpServer(self._handler(), limits=app.limits, name=app.name, registry=app.registry)
+        self.http = HttpServer(
+            self._handler(),
+            limits=app.limits,
+            name=app.name,
+            registry=app.registry,
+            certificates=_certificates(app.settings),
+        )
         self.grpc = rpc.server(self._rpc_metrics)
         self.grpc_port = 0
         self.http_port = 0
@@ -254,6 +264,15 @@ def _host_and_port(address: str, field: str) -> tuple[str, int]:
     if not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise config.ConfigError(f'{field} must be "host:port", not {address!r}')
     return host, int(port)
+
+
+def _certificates(settings: ServiceSettings) -> Certificates | None:
+    certificate, key = settings.tls_certificate_path, settings.tls_key_path
+    if certificate is None and key is None:
+        return None
+    if certificate is None or key is None:
+        raise config.ConfigError("tls_certificate_path and tls_key_path go together: set both or neither")
+    return Certificates(certificate, key)
 
 
 def _bind(server: grpc.aio.Server, address: str) -> int:
