@@ -1,0 +1,64 @@
+"""What the load of `bench edge` asks for: the same spans of the same songs at every door of every server."""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bench.songs import SONG_ID, Song, listen_grant
+from bench.wrk import http_request
+from reprise.edge.v1.edge_service_pb2 import PlayRequest
+from reprise.grpc_web_frames import data_head
+
+PLAY = "/reprise.edge.v1.EdgeService/Play"
+_SEED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A span of a song, with a grant for the edge."""
+
+    song: Song
+    grant: str
+    start: int
+    length: int
+
+    @property
+    def wanted(self) -> bytes:
+        return self.song.data[self.start : self.start + self.length]
+
+
+def make_asks(songs: Sequence[Song], edge_id: str, length: int, count: int) -> list[Ask]:
+    """`count` spans of `length` bytes (0: whole songs) from anywhere in the songs, as seeks are. Each has its own grant,
+    because an edge serves only a few streams of one grant at once."""
+    rng = random.Random(_SEED)
+    asks = []
+    for number in range(count):
+        song = songs[number % len(songs)]
+        size = min(length or len(song.data), len(song.data))
+        asks.append(Ask(song, listen_grant(edge_id, song), rng.randint(0, len(song.data) - size), size))
+    return asks
+
+
+def http_bytes(ask: Ask, path: str) -> bytes:
+    """A GET of the span at `path`; of a whole song without a Range."""
+    whole = ask.length == len(ask.song.data)
+    headers = {} if whole else {"Range": f"bytes={ask.start}-{ask.start + ask.length - 1}"}
+    return http_request("GET", path, headers)
+
+
+def play_message(ask: Ask) -> bytes:
+    """The same as a PlayRequest."""
+    return PlayRequest(
+        grant=ask.grant,
+        song_id=SONG_ID,
+        rendition_id=ask.song.rendition_id,
+        offset_bytes=ask.start,
+        length_bytes=ask.length,
+    ).SerializeToString()
+
+
+def web_bytes(ask: Ask) -> bytes:
+    """The same as a gRPC-web call."""
+    message = play_message(ask)
+    headers = {"Content-Type": "application/grpc-web+proto", "X-Grpc-Web": "1"}
+    return http_request("POST", PLAY, headers, data_head(len(message)) + message)
