@@ -180,7 +180,7 @@ def _documented() -> dict[str, dict[str, str]]:
 def _shown(field: dataclasses.Field[object]) -> str:
     if field.default is dataclasses.MISSING:
         return "required"
-    return "empty" if field.default in ("", ()) else f"`{field.default}`"
+    return "empty" if field.default in ("", (), None) else f"`{field.default}`"
 
 
 SETTINGS = _settings()
