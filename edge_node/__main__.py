@@ -41,7 +41,14 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     registry = CollectorRegistry()
     key = read_key(settings.edge_key_path, "edge_key_path")
     keys = _manifest_keys(settings)
-    store = Store.open(settings.cache_dir, settings.ram_bytes_max, settings.disk_bytes_max, keys, registry)
+    store = Store.open(
+        settings.cache_dir,
+        settings.ram_bytes_max,
+        settings.disk_bytes_max,
+        keys,
+        registry,
+        settings.scrub_bytes_per_s,
+    )
     tokens = TokenMinter(edge_id, key)
     upstream = Upstream(tokens, item_s_max=settings.source_item_s_max)
     gate = Gate(edge_id, key, registry)

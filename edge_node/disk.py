@@ -9,6 +9,7 @@ adopted, because a name may belong to a file that was not looked at yet.
 """
 
 import asyncio
+import enum
 import errno
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -16,7 +17,7 @@ from functools import partial
 
 import structlog
 
-from edge_node.cache_dir import SHARDS, CacheDir, Checked, Found, Write
+from edge_node.cache_dir import SHARDS, CacheDir, Checked, Found, Witness, Write
 from edge_node.disk_admission import DiskAdmission
 from edge_node.disk_index import DiskIndex, DiskPart, DiskRendition, charge_bytes
 from edge_node.disk_writer import DiskWriter
@@ -34,6 +35,14 @@ READ_S_MAX = 5.0
 WRITE_CHUNKS_MAX = 64
 # Of what the tier holds, given back when the disk is full before the budget is.
 GIVE_UP_SHARE = 1 / 16
+
+
+class Verdict(enum.Enum):
+    """What a chunk on disk turned out to be. GONE: it is not there, or left while it was read."""
+
+    GOOD = "good"
+    BAD = "bad"
+    GONE = "gone"
 
 
 class DiskTier:
@@ -69,23 +78,11 @@ class DiskTier:
 
     async def ensure_verified(self, key: Key, chunk: int, manifest: Manifest) -> bool:
         """Whether `chunk` is on disk and right. After True it has an extent; after False the index has it no more."""
-        part = self.index.part(key)
-        if part is None or not part.present >> chunk & 1:
-            return False
-        span = chunk_range(chunk, manifest.size_bytes)
-        check = partial(self._directory.check, key, span, manifest.digests[chunk])
-        future = asyncio.get_running_loop().run_in_executor(self._readers, check)
-        await asyncio.wait({future}, timeout=READ_S_MAX)
-        future.cancel()
-        if self.index.part(key) is not part:
-            return False
-        problem = self._judge(key, part, chunk, future)
-        if problem:
-            log.warning("disk_chunk_dropped", rendition_id=key.rendition_id, chunk=chunk, reason=problem)
-            self._discard(key)
-            # It was worth its place: what replaces it goes to disk at once.
-            self.admission.keep(key)
-        return not problem
+        return await self._verify(key, chunk, manifest, trusting=True) is Verdict.GOOD
+
+    async def scrub(self, key: Key, chunk: int, manifest: Manifest) -> Verdict:
+        """Reads `chunk` again. Opens no file for listeners, because none waits."""
+        return await self._verify(key, chunk, manifest, trusting=False)
 
     def spill(self, key: Key, ram: RamPart) -> None:
         """Starts to write what of `ram` is not on disk yet, if `key` deserves it and the disk takes writes."""
@@ -143,7 +140,28 @@ class DiskTier:
             self._metrics.disk_errors["read"] += 1
             log.warning("cache_rendition_unreadable", rendition_id=rendition_id, reason=error.strerror)
 
-    def _judge(self, key: Key, part: DiskPart, chunk: int, future: asyncio.Future[Checked]) -> str:
+    async def _verify(self, key: Key, chunk: int, manifest: Manifest, *, trusting: bool) -> Verdict:
+        part = self.index.part(key)
+        if part is None or not part.present >> chunk & 1:
+            return Verdict.GONE
+        span = chunk_range(chunk, manifest.size_bytes)
+        check = partial(self._directory.check, key, span, manifest.digests[chunk])
+        future = asyncio.get_running_loop().run_in_executor(self._readers, check)
+        await asyncio.wait({future}, timeout=READ_S_MAX)
+        future.cancel()
+        if self.index.part(key) is not part:
+            return Verdict.GONE
+        trust = partial(self.index.trust, key, part, chunk) if trusting else None
+        problem = self._judge(future, trust)
+        if not problem:
+            return Verdict.GOOD
+        log.warning("disk_chunk_dropped", rendition_id=key.rendition_id, chunk=chunk, reason=problem)
+        self._discard(key)
+        # It was worth its place: what replaces it goes to disk at once.
+        self.admission.keep(key)
+        return Verdict.BAD
+
+    def _judge(self, future: asyncio.Future[Checked], trust: Callable[[Witness], None] | None) -> str:
         """Takes the result of a check in; returns what is wrong, or "" when nothing is."""
         if future.cancelled():
             self._metrics.disk_errors["read_timeout"] += 1
@@ -153,7 +171,8 @@ class DiskTier:
             if not checked.matches:
                 self._metrics.corrupt_chunks += 1
                 return "does not match its digest"
-            self.index.trust(key, part, chunk, checked.witness)
+            if trust is not None:
+                trust(checked.witness)
         except OSError as error:
             self._metrics.disk_errors["read"] += 1
             return error.strerror or "cannot be read"

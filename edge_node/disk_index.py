@@ -72,6 +72,11 @@ class DiskIndex:
         """How many renditions have a part on disk."""
         return len(self._renditions)
 
+    @property
+    def keys(self) -> list[Key]:
+        """The parts as they are now."""
+        return list(self._parts)
+
     def part(self, key: Key) -> DiskPart | None:
         """The part that `key` names, also while it has no chunk yet."""
         return self._parts.get(key)

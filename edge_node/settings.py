@@ -22,6 +22,8 @@ class Settings(ServiceSettings):
     advertise_http: str = ""
     ram_bytes_max: int = 1 << 30
     disk_bytes_max: int = 20 << 30
+    # 0 turns it off.
+    scrub_bytes_per_s: int = 1 << 20
     nic_capacity_bps: int = 1_000_000_000
     # Empty means: count what this edge gives to its sockets.
     nic_interface: str = ""

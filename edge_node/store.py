@@ -24,10 +24,14 @@ from edge_node.disk_writer import DiskWriter
 from edge_node.eviction import Key, Part, S3Fifo, part_of
 from edge_node.location import Extent, Tier
 from edge_node.ram import RamTier
+from edge_node.scrub_pace import ScrubPace
+from edge_node.scrubber import Scrubber
 from edge_node.store_metrics import StoreMetrics
 from reprise.chunks import chunk_range
+from reprise.config import ConfigError
 from reprise.errors import NotFound
 from reprise.manifests import Manifest
+from reprise.service import contained
 
 # An index row costs about 1 KB and its manifest; a remembered request 200 bytes.
 DISK_KEYS_MAX = 1_000_000
@@ -120,7 +124,13 @@ class Store:
     """Both tiers under one roof."""
 
     def __init__(
-        self, ram: RamTier, directory: CacheDir, index: DiskIndex, writer: DiskWriter, metrics: StoreMetrics
+        self,
+        ram: RamTier,
+        directory: CacheDir,
+        index: DiskIndex,
+        writer: DiskWriter,
+        metrics: StoreMetrics,
+        scrub_bytes_per_s: int = 0,
     ) -> None:
         self.ram = ram
         self.metrics = metrics
@@ -129,6 +139,8 @@ class Store:
         # Those in use.
         self._entries: dict[str, Entry] = {}
         self._adoption: asyncio.Task[None] | None = None
+        self._scrubbing: asyncio.Task[None] | None = None
+        self._scrubber = Scrubber(self.disk, ScrubPace(scrub_bytes_per_s), metrics) if scrub_bytes_per_s else None
         metrics.size_bytes = lambda: {"ram": self.ram.policy.size_bytes, "disk": self.disk.policy.size_bytes}
         metrics.disk_writable = lambda: writer.writable
 
@@ -140,19 +152,25 @@ class Store:
         disk_bytes_max: int,
         keys: Mapping[str, Ed25519PublicKey],
         registry: CollectorRegistry,
+        scrub_bytes_per_s: int = 0,
     ) -> "Store":
         """Locks `cache_dir`. `keys` verify the manifests found in it. ConfigError when another edge uses it."""
+        if scrub_bytes_per_s < 0:
+            raise ConfigError(f"scrub_bytes_per_s must be 0, which is off, or more, not {scrub_bytes_per_s}")
         metrics = StoreMetrics(registry)
         # Half of the process's descriptors for parts in RAM, an eighth for parts on disk, the rest for sockets.
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         directory = CacheDir(cache_dir, keys)
         policy = S3Fifo(disk_bytes_max, DISK_KEYS_MAX)
         index = DiskIndex(policy, descriptors // 8, directory.open_part)
-        return cls(RamTier(ram_bytes_max, descriptors // 2, metrics), directory, index, DiskWriter(metrics), metrics)
+        ram = RamTier(ram_bytes_max, descriptors // 2, metrics)
+        return cls(ram, directory, index, DiskWriter(metrics), metrics, scrub_bytes_per_s)
 
     async def start(self) -> None:
-        """Adopts what the cache directory holds, in the background."""
+        """Adopts what the cache directory holds, then reads it again and again, in the background."""
         self._adoption = asyncio.create_task(self._adopt(), name="cache.adopt")
+        if self._scrubber is not None:
+            self._scrubbing = asyncio.create_task(self._scrub(self._scrubber), name="cache.scrub")
 
     async def adopted(self) -> None:
         """Returns when all that the cache directory held is known."""
@@ -161,9 +179,11 @@ class Store:
 
     async def close(self) -> None:
         """Ends disk work within a bound and frees all memory; the cache directory stays."""
-        if self._adoption is not None:
-            self._adoption.cancel()
-            await asyncio.wait({self._adoption})
+        running = [task for task in (self._adoption, self._scrubbing) if task is not None]
+        for task in running:
+            task.cancel()
+        if running:
+            await asyncio.wait(running)
         await self.disk.close()
         self.ram.close()
 
@@ -234,6 +254,10 @@ class Store:
         # Writes had to wait until all names were known.
         for key in self.ram.keys:
             self.spill(key)
+
+    async def _scrub(self, scrubber: Scrubber) -> None:
+        await self.adopted()
+        await contained(scrubber.run(), "cache.scrub")
 
     def _manifest(self, rendition_id: str) -> Manifest | None:
         for key in _keys(rendition_id):

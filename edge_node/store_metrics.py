@@ -13,7 +13,8 @@ from prometheus_client.registry import Collector
 class StoreMetrics(Collector):
     """Counters of one store.
 
-    evictions: (tier, part). disk_errors: one of read, read_timeout, write, drop. size_bytes: gives bytes by tier when asked.
+    evictions: (tier, part). disk_errors: one of read, read_timeout, write, drop. scrubbed_chunks: good, bad or gone.
+    size_bytes: gives bytes by tier when asked.
     """
 
     registry: CollectorRegistry
@@ -23,6 +24,7 @@ class StoreMetrics(Collector):
     refused_writes: int = 0
     spilled_chunks: int = 0
     adopted: Counter[str] = field(default_factory=Counter)
+    scrubbed_chunks: Counter[str] = field(default_factory=Counter)
     size_bytes: Callable[[], dict[str, int]] = dict
     disk_writable: Callable[[], bool] = lambda: True
 
@@ -36,6 +38,7 @@ class StoreMetrics(Collector):
         yield evictions
         yield _counts("reprise_edge_disk_errors", "Failed disk operations", "operation", self.disk_errors)
         yield _counts("reprise_edge_adopted_renditions", "Renditions found on disk at start", "outcome", self.adopted)
+        yield _counts("reprise_edge_scrubbed_chunks", "Chunks on disk read again", "result", self.scrubbed_chunks)
         for name, text, value in (
             ("reprise_edge_corrupt_chunks", "Chunks on disk that did not match their digest", self.corrupt_chunks),
             ("reprise_edge_refused_writes", "Chunks refused because all RAM was pinned", self.refused_writes),

@@ -142,9 +142,9 @@ def test_what_the_small_queue_has_no_room_for_goes_first_in_first_out() -> None:
     policy = S3Fifo(1000, 100)
     for number in range(100):
         assert grow(policy, tail(number), 10) == ()
-    # The first eleven are in the small queue; the rest found an empty main.
-    victims = [grow(policy, tail(number), 10) for number in range(100, 108)]
-    assert victims == [(tail(number),) for number in range(8)]
+    # The first six are in the small queue; the rest found an empty main.
+    victims = [grow(policy, tail(number), 10) for number in range(100, 106)]
+    assert victims == [(tail(number),) for number in range(6)]
 
 
 @pytest.mark.parametrize(("key", "hits"), [(prefix(0), 1), (tail(0), 2)])
