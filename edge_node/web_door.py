@@ -148,7 +148,7 @@ class WebDoor:
     def _admit(self, request: Request, observe: Callable[[StatusCode], None]) -> _Call:
         timeout_s = grpc_web.timeout_s(request)
         deadline = None if timeout_s is None else asyncio.get_running_loop().time() + timeout_s
-        wanted = _parse(request.body)
+        wanted = _parse(request)
         admitted = self._gate.listen(wanted.grant, wanted.song_id, wanted.rendition_id)
         try:
             reader = self._node.open(wanted.rendition_id, "grpc-web", min(wanted.offset_bytes // CHUNK_BYTES, 1 << 20))
@@ -189,9 +189,9 @@ def _refuse(call: _Call, error: RepriseError) -> Response:
     return grpc_web.refusal(call.request, error)
 
 
-def _parse(body: bytes) -> PlayRequest:
+def _parse(request: Request) -> PlayRequest:
     try:
-        wanted = PlayRequest.FromString(grpc_web.parse_single_message(body))
+        wanted = PlayRequest.FromString(grpc_web.request_message(request))
     except DecodeError:
         raise InvalidRequest("the message is not a PlayRequest") from None
     check_id(wanted.song_id, "song_id")

@@ -48,9 +48,10 @@ def timeout_s(request: Request) -> float | None:
     return None if text is None else frames.timeout_s(text)
 
 
-def parse_single_message(body: bytes) -> bytes:
-    """The request message in a binary body, within the same limit as on the gRPC port. Raises `reprise.errors`."""
-    return frames.single_message(body, rpc.REQUEST_BYTES_MAX)
+def request_message(request: Request, *, text: bool = False) -> bytes:
+    """The message of a call, in the base64 form if `text`, within the gRPC port's limit. Raises `reprise.errors`."""
+    body = frames.decode_text(request.body) if text else request.body
+    return frames.single_message(body, rpc.REQUEST_BYTES_MAX, request.headers.get("grpc-encoding", "identity"))
 
 
 def refusal(request: Request, error: Exception) -> Response:
@@ -131,8 +132,7 @@ class Bridge:
         if handler.request_streaming:
             raise Unimplemented(f"{request.path} takes a stream of requests: use gRPC, gRPC-web cannot send one")
         context = Context(frames.metadata_of(request.headers), request.peer, timeout_s(request))
-        body = frames.decode_text(request.body) if encoding.text_request else request.body
-        message = _deserialised(handler, parse_single_message(body))
+        message = _deserialised(handler, request_message(request, text=encoding.text_request))
         return _Call(request.path, handler, message, context, encoding, request.headers.get("origin", ""))
 
     async def _unary(self, call: _Call) -> Response:
@@ -234,6 +234,6 @@ def _serialised(handler: Any, message: Any) -> bytes:
 
 
 __all__ = [
-    "Bridge", "MethodTable", "data_head", "method_table", "parse_single_message", "refusal", "response_headers",
+    "Bridge", "MethodTable", "data_head", "method_table", "refusal", "request_message", "response_headers",
     "status_of", "timeout_s", "trailers_frame",
 ]  # fmt: skip

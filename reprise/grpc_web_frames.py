@@ -1,13 +1,14 @@
 """gRPC-web on the wire (grpc/grpc PROTOCOL-WEB.md): frames, the base64 text form, metadata, deadlines. Pure.
 
 A message is a 5-byte head (flags, big-endian size) and its bytes. A response ends with one frame of flag 0x80 that
-holds the trailers as HTTP/1 header lines. Nothing is ever compressed.
+holds the trailers as HTTP/1 header lines. Requests may be compressed with gzip, answers never are.
 """
 
 import base64
 import binascii
 import re
 import struct
+import zlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from urllib.parse import quote
@@ -114,15 +115,19 @@ def check_metadata(metadata: Iterable[tuple[str, str | bytes]]) -> Metadata:
     return entries
 
 
-def single_message(body: bytes, bytes_max: int) -> bytes:
-    """The message in a request's body. Raises BadFrame, MessageTooLarge, Unimplemented (none, several, compressed)."""
+def single_message(body: bytes, bytes_max: int, encoding: str = "identity") -> bytes:
+    """The message in a request's body; `encoding` is its grpc-encoding, which a flag in the frame says is used.
+
+    Raises BadFrame, MessageTooLarge, Unimplemented (none, several, compressed in another way than gzip).
+    """
     if not body:
         raise Unimplemented("a call carries exactly one request message, this one has none")
     end = _frame_end(body, 0, bytes_max)
     if end < len(body):
         _frame_end(body, end, bytes_max)
         raise Unimplemented("a call carries exactly one request message, this one has more")
-    return body[_HEAD.size :]
+    message = body[_HEAD.size :]
+    return _inflated(message, bytes_max, encoding) if body[0] == _COMPRESSED else message
 
 
 def decode_text(body: bytes) -> bytes:
@@ -177,16 +182,30 @@ def _frame_end(body: bytes, start: int, bytes_max: int) -> int:
     if len(body) - start < _HEAD.size:
         raise BadFrame(f"a frame has a head of {_HEAD.size} bytes, this one has {len(body) - start}")
     flags, size = _HEAD.unpack_from(body, start)
-    if flags == _COMPRESSED:
-        raise Unimplemented("compressed messages are not taken: send grpc-encoding identity")
-    if flags:
-        raise BadFrame(f"a request frame must have flags 0, not 0x{flags:02x}")
+    if flags not in (0, _COMPRESSED):
+        raise BadFrame(f"a request frame must have flags 0 or 1, not 0x{flags:02x}")
     if size > bytes_max:
         raise MessageTooLarge(f"a request message has at most {bytes_max} bytes, this one {size}")
     end = start + _HEAD.size + size
     if end > len(body):
         raise BadFrame(f"a frame announces {size} bytes, {len(body) - start - _HEAD.size} came")
     return int(end)
+
+
+def _inflated(message: bytes, bytes_max: int, encoding: str) -> bytes:
+    """`message` without its gzip, never making more than a byte over the limit of it."""
+    if encoding != "gzip":
+        raise Unimplemented(f"a message is compressed with grpc-encoding gzip or not at all, not {encoding[:20]!r}")
+    stream = zlib.decompressobj(wbits=zlib.MAX_WBITS | 16)
+    try:
+        plain = stream.decompress(message, bytes_max + 1)
+    except zlib.error as error:
+        raise BadFrame(f"the message is not the gzip that it announces: {error}") from None
+    if len(plain) > bytes_max:
+        raise MessageTooLarge(f"a request message has at most {bytes_max} bytes, this one inflates to more")
+    if not stream.eof or stream.unused_data:
+        raise BadFrame("the message is not one whole gzip member")
+    return plain
 
 
 def _media_type(value: str) -> str:

@@ -169,7 +169,7 @@ REFUSED = {
     "method without code": (call(toy.BROWSE), 12, "not implemented"),
     "client stream": (call(toy.REPORT_LOAD), 12, "stream of requests"),
     "too large": (call(body=framed(b"a" * (64 * 1024 + 1))), 8, "at most 65536 bytes, this one 65537"),
-    "garbage": (call(body=b"\xff" * 20), 3, "flags 0, not 0xff"),
+    "garbage": (call(body=b"\xff" * 20), 3, "flags 0 or 1, not 0xff"),
     "cut": (call(body=OK_BODY[:-1]), 3, "announces 3 bytes, 2 came"),
     "not protobuf": (call(body=framed(b"\xff\xff")), 3, "does not parse"),
     "not base64": (call(content_type=TEXT), 3, "base64"),

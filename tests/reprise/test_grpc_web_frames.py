@@ -1,6 +1,7 @@
 """gRPC-web framing: what is written reads back, and no bytes make the parsers raise anything but named errors."""
 
 import base64
+import gzip
 import struct
 from contextlib import suppress
 from urllib.parse import unquote
@@ -39,6 +40,26 @@ def test_any_body_is_a_message_or_a_named_error(body: bytes) -> None:
         assert framed(frames.single_message(body, LIMIT)) == body
 
 
+@given(st.binary(max_size=LIMIT))
+def test_a_message_that_came_with_gzip_reads_back(message: bytes) -> None:
+    assert frames.single_message(framed(gzip.compress(message), flags=1), LIMIT, "gzip") == message
+
+
+@pytest.mark.parametrize(
+    ("message", "error", "complaint"),
+    [
+        (gzip.compress(bytes(1 << 20)), MessageTooLarge, "inflates to more"),
+        (gzip.compress(b"abc")[:-1], BadFrame, "one whole gzip member"),
+        (gzip.compress(b"abc") + b"x", BadFrame, "one whole gzip member"),
+        (b"not gzip", BadFrame, "not the gzip that it announces"),
+        (b"", BadFrame, "one whole gzip member"),
+    ],
+)
+def test_what_is_no_message_in_gzip_says_why(message: bytes, error: type[Exception], complaint: str) -> None:
+    with pytest.raises(error, match=complaint):
+        frames.single_message(framed(message, flags=1), 2000, "gzip")
+
+
 @given(st.binary(min_size=1, max_size=100), st.data())
 def test_a_body_cut_anywhere_is_not_a_message(message: bytes, data: st.DataObject) -> None:
     body = framed(message)
@@ -52,12 +73,12 @@ def test_a_body_cut_anywhere_is_not_a_message(message: bytes, data: st.DataObjec
         (b"", Unimplemented, "this one has none"),
         (framed(b"a") + framed(b"b"), Unimplemented, "this one has more"),
         (framed(b"") + framed(b""), Unimplemented, "this one has more"),
-        (framed(b"a", flags=1), Unimplemented, "compressed"),
-        (framed(b"a") + framed(b"b", flags=1), Unimplemented, "compressed"),
+        (framed(b"a", flags=1), Unimplemented, "with grpc-encoding gzip or not at all"),
+        (framed(b"a") + framed(b"b", flags=1), Unimplemented, "has more"),
         (framed(b"a" * (LIMIT + 1)), MessageTooLarge, "at most 1000 bytes, this one 1001"),
         (struct.pack(">BI", 0, 0xFFFFFFFF), MessageTooLarge, "this one 4294967295"),
         (framed(b"a") + b"junk", BadFrame, "a head of 5 bytes, this one has 4"),
-        (b"GET / HTTP", BadFrame, "flags 0, not 0x47"),
+        (b"GET / HTTP", BadFrame, "flags 0 or 1, not 0x47"),
         (framed(b"grpc-status: 0", flags=0x80), BadFrame, "not 0x80"),
         (framed(b"abc")[:-1], BadFrame, "announces 3 bytes, 2 came"),
     ],
