@@ -17,6 +17,7 @@ from pathlib import Path
 from bench import report
 from bench.asks import Ask, http_bytes, make_asks, play_message, web_bytes
 from bench.grpc_load import run_grpc
+from bench.options import names, numbers, sizes
 from bench.report import Column
 from bench.servers import SERVER_CORE, Missing, Server, Servers, installed, need
 from bench.songs import Song, make_songs
@@ -27,7 +28,6 @@ from reprise.engines.ports import free_ports
 SERVERS = {"http": ("nginx", "varnish", "reprise"), "grpc-web": ("reprise",), "grpc": ("reprise", "bare")}
 # What a door is held against: the door and server of the same bytes.
 YARDSTICKS = {"nginx": ("http", "nginx"), "varnish": ("http", "varnish"), "bare": ("grpc", "bare")}
-SONG = "song"
 GRANTS = 64
 COLUMNS = (
     Column("door", "door"),
@@ -172,35 +172,15 @@ def _path(name: str, ask: Ask) -> str:
     return ask.song.edge_path(ask.grant) if name == "reprise" else ask.song.origin_path
 
 
-def _sizes(text: str) -> list[int]:
-    """ "64k,1m,song" as bytes."""
-    units = {"k": 1 << 10, "m": 1 << 20}
-    try:
-        return [0 if part == SONG else int(part[:-1]) * units[part[-1]] for part in text.lower().split(",")]
-    except (ValueError, KeyError, IndexError):
-        raise argparse.ArgumentTypeError(f"{text!r} is not a list like 64k,256k,1m,song") from None
-
-
-def _names(known: Sequence[str]) -> Callable[[str], list[str]]:
-    def parse(text: str) -> list[str]:
-        if unknown := [name for name in text.split(",") if name not in known]:
-            raise argparse.ArgumentTypeError(f"unknown: {', '.join(unknown)}; known: {', '.join(known)}")
-        return text.split(",")
-
-    return parse
-
-
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="scripts/bench edge", description=__doc__.partition("\n")[0])
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=2, help="of load per round, case and server")
-    parser.add_argument("--sizes", type=_sizes, default=_sizes("64k,256k,1m,song"), metavar="64k,1m,song")
-    parser.add_argument(
-        "--connections", type=lambda text: [int(n) for n in text.split(",")], default=[16], metavar="16,512"
-    )
-    parser.add_argument("--doors", type=_names(tuple(SERVERS)), default=list(SERVERS), metavar=",".join(SERVERS))
+    parser.add_argument("--sizes", type=sizes, default=sizes("64k,256k,1m,song"), metavar="64k,1m,song")
+    parser.add_argument("--connections", type=numbers, default=[16], metavar="16,512")
+    parser.add_argument("--doors", type=names(tuple(SERVERS)), default=list(SERVERS), metavar=",".join(SERVERS))
     every = ["nginx", "varnish", "reprise", "bare"]
-    parser.add_argument("--servers", type=_names(every), default=every, metavar=",".join(every))
+    parser.add_argument("--servers", type=names(every), default=every, metavar=",".join(every))
     parser.add_argument("--songs", type=int, default=8)
     parser.add_argument("--song-bytes", type=int, default=5 << 20)
     parser.add_argument("--json", type=Path, help="write the rows to this file too")

@@ -203,6 +203,14 @@ class Servers:
         process = self._start_ours("balancer", "balancer", settings, grpc_port, http_port, None, "/healthz")
         return Server("balancer", process, http_port, grpc_port)
 
+    def wait_reported(self, balancer: Server, edges: int) -> None:
+        """Returns when the balancer has heard of this many edges. Raises Missing."""
+        deadline = time.monotonic() + READY_S_MAX
+        while _metric(balancer.http_port, 'reprise_balancer_edges{state="ready"}') < edges:
+            if time.monotonic() > deadline:
+                raise Missing(f"the balancer did not hear of {edges} edges within {READY_S_MAX:.0f} s")
+            time.sleep(POLL_S)
+
     def edge(
         self,
         origins: Sequence[Origin],
@@ -281,6 +289,13 @@ def _answers(port: int, path: str) -> bool:
     except OSError:
         return False
     return True
+
+
+def _metric(port: int, name: str) -> float:
+    """A figure of a service's metrics page, 0 where it is not."""
+    answer = http_get(LOOPBACK, port, "/metrics")
+    lines = answer.body.decode().splitlines() if answer else []
+    return next((float(line.rpartition(" ")[2]) for line in lines if line.startswith(name)), 0.0)
 
 
 def _on(core: int | None, argv: Sequence[str]) -> tuple[str, ...]:
