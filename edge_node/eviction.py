@@ -3,8 +3,8 @@
 S3-FIFO (Yang et al., SOSP 2023): a small queue filters what is asked for once, the main queue keeps what is asked for
 again, and ghosts remember whom the small queue let go. A hit is one counter, nothing moves. Ours differs in four ways:
 room is bytes, not entries; a part grows while it is filled; a prefix reaches main by one hit, because a song that starts at
-once matters more than one that ends from cache; the small queue is half as long and more hits count, because music is asked
-for again for hours (`python -m bench.cache` compares it with the original).
+once matters more than one that ends from cache; the small queue is half as long, because songs that are asked for again are
+mostly asked for again soon (`python -m bench.cache` compares it with the original).
 
 A pin is for a fill: nobody has read its bytes yet, so they stay whatever happens. A hold is for an open reader: it goes
 last, but it goes, or as many listeners as songs fit in RAM would lock everybody else out.
@@ -23,7 +23,7 @@ from reprise.chunks import PREFIX_CHUNKS
 
 SMALL_SHARE = 0.05
 GHOST_SHARE = 0.9
-HITS_MAX = 7
+HITS_MAX = 3
 
 
 class Part(enum.StrEnum):
