@@ -13,6 +13,7 @@ from prometheus_client import CollectorRegistry
 
 from edge_node.access import Gate
 from edge_node.commands import Commands
+from edge_node.express import Express
 from edge_node.http_door import PREFIX, HttpDoor
 from edge_node.load import LoadReports, SeenGrants, TransmitRate, interface_counter
 from edge_node.node import Node, NodeConfig
@@ -119,7 +120,8 @@ def _app(
 ) -> App:
     rpc_metrics = RpcMetrics("edge", registry)
     streams = Streams("edge", settings.stream_stall_s_max, registry)
-    http, web = HttpDoor(node, gate), WebDoor(node, gate, rpc_metrics)
+    express = Express(node.store.ram, node.metrics)
+    http, web = HttpDoor(node, gate, express), WebDoor(node, gate, express, rpc_metrics)
 
     def on_listening(grpc_port: int, http_port: int) -> None:
         grpc_host, http_host = settings.grpc_address.rpartition(":")[0], settings.http_address.rpartition(":")[0]
@@ -144,6 +146,7 @@ def _app(
         ready=ready,
         background=[lag.run, streams.watch, *(line.run for line in lines)],
         drain=node.drain,
+        drain_s_max=lambda: node.drain_s_max,
         on_listening=on_listening,
         loop_lag=lag,
         rpc_metrics=rpc_metrics,

@@ -4,23 +4,17 @@ import re
 from collections.abc import Awaitable, Callable
 
 from edge_node.access import Admitted, Gate
-from edge_node.express import Express
+from edge_node.express import CORS, Express, content_range, media_headers
 from edge_node.live import MANIFEST
 from edge_node.node import Node
 from edge_node.ranges import NotModified, Partial, PreconditionFailed, Unsatisfiable, evaluate
 from edge_node.reader import Reader
 from reprise.chunks import CHUNK_BYTES, ByteRange, chunk_count
 from reprise.errors import NotFound
-from reprise.http_head import header_block
 from reprise.http_message import WAIT, Answer, Piece, Request, Response, Wait, text_response
 from reprise.ids import check_id, check_sha256
-from reprise.manifests import Manifest
 
 PREFIX = "/p/"
-CORS = (
-    ("access-control-allow-origin", "*"),
-    ("access-control-expose-headers", "content-range, accept-ranges, etag, content-length"),
-)
 _FIRST_BYTE = re.compile(r"\s*bytes\s*=\s*(\d{1,19})-")
 
 
@@ -56,10 +50,10 @@ class RangeBody:
 class HttpDoor:
     """The handler of the route."""
 
-    def __init__(self, node: Node, gate: Gate) -> None:
+    def __init__(self, node: Node, gate: Gate, express: Express) -> None:
         self._node = node
         self._gate = gate
-        self._express = Express(node.store.ram, node.metrics)
+        self._express = express
 
     def __call__(self, request: Request) -> Answer | Awaitable[Answer]:
         if request.method == "GET" and not self._node.draining.is_set():
@@ -110,29 +104,15 @@ class HttpDoor:
             return _without_body(answer, etag, manifest.size_bytes)
         partial = isinstance(answer, Partial)
         span = answer.range if isinstance(answer, Partial) else ByteRange(0, manifest.size_bytes)
-        headers = _headers(manifest, etag, span if partial else None)
+        headers = media_headers(manifest) + (content_range(span, manifest.size_bytes) if partial else b"")
         close = self._node.draining.is_set()
         if request.method == "HEAD":
             reader.settle()
             _give_back(reader, admitted)
             return Response(200, headers, b"", close, content_length=manifest.size_bytes)
         self._node.playing(reader)
-        whole = headers if span is None or not partial else _headers(manifest, etag, None)
-        self._express.learn(request.path, admitted.claims, manifest.size_bytes, whole)
+        self._express.learn(request.path, admitted.claims, manifest)
         return Response(206 if partial else 200, headers, RangeBody(reader, span, admitted.release), close)
-
-
-def _headers(manifest: Manifest, etag: str, span: ByteRange | None) -> bytes:
-    pairs: tuple[tuple[str, str], ...] = (
-        ("content-type", manifest.rendition.mime_type or "application/octet-stream"),
-        ("etag", etag),
-        ("accept-ranges", "bytes"),
-        ("cache-control", "private, max-age=31536000, immutable"),
-        *CORS,
-    )
-    if span is not None:
-        pairs += (("content-range", f"bytes {span.start}-{span.end - 1}/{manifest.size_bytes}"),)
-    return header_block(pairs)
 
 
 def _without_body(answer: NotModified | PreconditionFailed | Unsatisfiable, etag: str, size_bytes: int) -> Response:

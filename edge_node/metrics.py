@@ -32,6 +32,8 @@ class EdgeMetrics(Collector):
     # RAM hits of the express lane, added to the counters above by `settle`.
     express_hits: int = 0
     express_bytes: int = 0
+    express_web_hits: int = 0
+    express_web_bytes: int = 0
     first_byte_seconds: Histogram = field(init=False)
     follower_wait_seconds: Histogram = field(init=False)
 
@@ -55,7 +57,9 @@ class EdgeMetrics(Collector):
         """Brings the counters up to date; call before reading them."""
         self.requests["http", "hit_ram"] += self.express_hits
         self.sent_bytes["http", "ram"] += self.express_bytes
-        self.express_hits = self.express_bytes = 0
+        self.requests["grpc-web", "hit_ram"] += self.express_web_hits
+        self.sent_bytes["grpc-web", "ram"] += self.express_web_bytes
+        self.express_hits = self.express_bytes = self.express_web_hits = self.express_web_bytes = 0
 
     def collect(self) -> Iterator[Metric]:
         self.settle()

@@ -108,11 +108,12 @@ class Sender(ABC):
         server, piece = self._server, answer.first
         responses = server.stats.responses
         responses[answer.status] = responses.get(answer.status, 0) + 1
-        self._out = file_head(answer.status, answer.headers, answer.length, server.date, keep_alive=self._keep_alive)
+        head = file_head(answer.status, answer.headers, answer.length, server.date, keep_alive=self._keep_alive)
+        self._out = head + piece.head
         self._file, self._offset, self._count, self._keep = piece.fd, piece.offset, piece.count, piece.keep
         self._chunked = False
         self._body = answer.rest
-        self._remaining = answer.length - piece.count
+        self._remaining = answer.length - piece.count - len(piece.head)
         self.deadline = server.now + server.limits.stall_s_max
 
     def _pump(self) -> None:

@@ -1,6 +1,7 @@
 """The express lane answers what the whole way would answer, or nothing at all."""
 
 import asyncio
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -17,10 +18,13 @@ from edge_node.ram import RamTier
 from edge_node.ranges import Partial, Whole, evaluate
 from edge_node.store_metrics import StoreMetrics
 from reprise.chunks import CHUNK_BYTES
+from reprise.edge.v1.edge_service_pb2 import PlayRequest, PlayResponse
 from reprise.grants import Claims
-from reprise.http_message import FileResponse
+from reprise.http_message import FileResponse, Piece
 from reprise.manifests import Manifest, chunk_digests
+from reprise.types.v1.types_pb2 import Manifest as ManifestMessage
 from tests.edge_node.edges import SONG_ID, get, make_audio, running_edge, scripted_origin
+from tests.edge_node.test_edge import web_frames, web_play
 
 AUDIO = make_audio(12 * CHUNK_BYTES + 777)
 PATH = f"/p/grant/{SONG_ID}/{AUDIO.rendition_id}"
@@ -36,13 +40,11 @@ def express(chunks: set[int], expires_in_s: float = 600) -> tuple[Express, EdgeM
     metrics = EdgeMetrics(CollectorRegistry(), lambda: 0, lambda: 0, lambda: 0)
     lane = Express(ram, metrics)
     claims = Claims("listen", "b", "edge-1", "s", "g", int(time.time() + expires_in_s), song_id=SONG_ID)
-    lane.learn(PATH, claims, len(AUDIO.data), b"")
+    lane.learn(PATH, claims, manifest)
     return lane, metrics
 
 
 def _rendition() -> Any:
-    from reprise.types.v1.types_pb2 import Manifest as ManifestMessage
-
     return ManifestMessage.FromString(AUDIO.signed.manifest).rendition
 
 
@@ -51,8 +53,6 @@ def _chunk(number: int) -> bytes:
 
 
 def content(answer: FileResponse) -> bytes:
-    import os
-
     pieces = [answer.first]
     while answer.rest is not None and (piece := answer.rest.next()) is not None:
         pieces.append(piece)  # type: ignore[arg-type]
@@ -127,3 +127,43 @@ async def test_many_readers_at_once_get_each_their_own_bytes(tmp_path: Path) -> 
             await client.get(url)
             answers = await asyncio.gather(*(client.get(url, headers={"range": f"bytes={n}-"}) for n in range(50)))
         assert all(answer.content == AUDIO.data[n:] for n, answer in enumerate(answers))
+
+
+@given(st.integers(0, len(AUDIO.data) + 5), st.integers(0, len(AUDIO.data) + 5))
+def test_any_play_over_grpc_web_is_info_then_chunks_then_trailers(offset: int, length: int) -> None:
+    lane, metrics = express(set(range(13)))
+    answer = lane.play(PATH, offset, length, b"")
+    if answer is None:
+        assert offset >= len(AUDIO.data)
+        return
+    wire = (
+        answer.first.head
+        + content_of(answer.first)
+        + b"".join(
+            piece.head + content_of(piece)
+            for piece in iter(answer.rest.next, None)  # type: ignore[union-attr, arg-type]
+        )
+    )
+    assert len(wire) == answer.length
+    frames = web_frames(wire)
+    assert frames[-1] == (0x80, b"grpc-status: 0\r\n")
+    messages = [PlayResponse.FromString(body) for flag, body in frames[:-1] if flag == 0]
+    end = min(offset + length, len(AUDIO.data)) if length else len(AUDIO.data)
+    assert (messages[0].info.offset_bytes, messages[0].info.length_bytes) == (offset, end - offset)
+    assert b"".join(message.data for message in messages[1:]) == AUDIO.data[offset:end]
+    ends = [offset + sum(len(m.data) for m in messages[1 : n + 1]) for n in range(1, len(messages) - 1)]
+    assert all(at % CHUNK_BYTES == 0 for at in ends), "messages end on chunk boundaries"
+    assert metrics.express_web_bytes == end - offset
+
+
+async def test_a_warm_play_over_grpc_web_goes_by_the_lane_and_gives_the_same_bytes(tmp_path: Path) -> None:
+    async with scripted_origin() as origin, running_edge(tmp_path, "edge-1", origin.address) as edge:
+        origin.add(AUDIO)
+        request = PlayRequest(grant=edge.grant(AUDIO), song_id=SONG_ID, rendition_id=AUDIO.rendition_id)
+        cold, warm = [(await web_play(edge, request)).content for _ in range(2)]
+        assert web_frames(cold) == web_frames(warm)
+        assert edge.node.metrics.express_web_hits == 1
+
+
+def content_of(piece: Piece) -> bytes:
+    return os.pread(piece.fd, piece.count, piece.offset) if piece.count else b""
