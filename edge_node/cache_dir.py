@@ -183,6 +183,8 @@ class CacheDir:
         """By rename, so that a sidecar is whole or absent."""
         path = self._path(rendition_id, _SIDECAR)
         fresh = path.with_suffix(".new")
+        # There since the start, unless somebody emptied the cache under a running edge.
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh.unlink(missing_ok=True)
         fd = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:

@@ -199,6 +199,9 @@ class DiskTier:
         self.policy.unpin(job.key)
         if future.cancelled() or error is not None:
             self._discard(job.key)
+            if isinstance(error, FileNotFoundError):
+                # What is left of it would fail the same way.
+                self._discard(_other(job.key))
             if error is not None and not isinstance(error, OSError):
                 raise error
             return
@@ -208,6 +211,10 @@ class DiskTier:
         self._on_written(job.key)
 
     def _failed(self, error: OSError) -> None:
+        if isinstance(error, FileNotFoundError):
+            # Somebody took our files away: no reason to spare the disk.
+            self._metrics.disk_errors["write"] += 1
+            return
         self._writer.failed(error)
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             self._evicted(self.policy.give_up(int(self.policy.size_bytes * GIVE_UP_SHARE)))
@@ -266,6 +273,10 @@ class DiskTier:
                 self._discard(key)
             else:
                 self._evicted(outcome.victims)
+
+
+def _other(key: Key) -> Key:
+    return Key(key.rendition_id, Part.TAIL if key.part is Part.PREFIX else Part.PREFIX)
 
 
 def _first_bits(bits: int, count_max: int | None = None) -> list[int]:

@@ -1,4 +1,4 @@
-"""Prints both comparisons: `python -m bench.cache`. `--quick` runs the mixed traces only, `--plot FILE` draws the first table."""
+"""Prints both comparisons: `python -m bench.cache`. `--quick` takes the mixed traces only, `--plot FILE` draws the first."""
 
 import argparse
 import sys

@@ -3,6 +3,7 @@
 import asyncio
 import errno
 import os
+import shutil
 import threading
 from pathlib import Path
 
@@ -319,6 +320,30 @@ async def test_a_change_behind_our_back_is_noticed_while_running(tmp_path: Path)
         assert delivered[PREFIX_CHUNKS] is None
         assert all(data in (None, song.chunk(chunk)) for chunk, data in delivered.items())
         assert sample(store, "reprise_edge_corrupt_chunks_total") == 1
+
+
+@pytest.mark.parametrize("lost", ["sidecar", "prefix", "everything"])
+async def test_files_taken_away_under_a_running_edge_come_back(tmp_path: Path, lost: str) -> None:
+    song, other = make_song(20, 1), make_song(20, 2)
+    async with open_store(tmp_path) as store:
+        store.keep(song.rendition_id)
+        entry = store.entry(song.manifest)
+        fill(entry, song, [0, 10])
+        await at_rest(store)
+        if lost == "everything":
+            shutil.rmtree(tmp_path / "objects")
+        else:
+            files(tmp_path, song)[lost].unlink()
+        for _ in range(2):
+            fill(request(store, song), song)
+            await at_rest(store)
+            await cache(store, song)
+        assert sample(store, "reprise_edge_disk_writable") == 1, "nothing is wrong with the disk"
+        await cache(store, other)
+        for again in (song, other):
+            assert set(files(tmp_path, again)) == {"sidecar", "prefix", "tail"}
+            forget_ram(store, again)
+            assert await play(store, again) == whole(again)
 
 
 async def test_only_the_owner_can_look_into_the_cache(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from edge_node.cache_dir import CacheDir, Found
 from edge_node.location import Tier
 from edge_node.store import Store
 from reprise.chunks import CHUNK_BYTES
+from tests.edge_node.damage import Torture, flip, heal, wrong
 from tests.edge_node.stores import (
     MIB,
     Song,
@@ -36,20 +37,6 @@ from tests.edge_node.stores import (
 )
 
 ROOT = Path(__file__).parents[2]
-
-
-def wrong(song: Song, delivered: dict[int, bytes | None]) -> list[int]:
-    """Chunks that were delivered with other bytes than the song's."""
-    return [chunk for chunk, data in delivered.items() if data not in (None, song.chunk(chunk))]
-
-
-async def heal(store: Store, song: Song) -> None:
-    """What the edge does about misses when two listeners come: it fills them, and what is new to the disk goes there."""
-    for _ in range(2):
-        entry = request(store, song)
-        fill(entry, song, [chunk for chunk in range(song.count) if entry.has(chunk) is None])
-        entry.release()
-        await at_rest(store)
 
 
 async def test_a_restart_serves_without_the_origin(tmp_path: Path) -> None:
@@ -128,53 +115,16 @@ async def test_sigkill_in_the_middle_of_a_write_costs_at_most_that_chunk(tmp_pat
         assert written - 1 <= delivered <= written
 
 
-def flip(path: Path, rng: random.Random) -> None:
-    content = bytearray(path.read_bytes())
-    content[rng.randrange(len(content))] ^= 1 << rng.randrange(8)
-    path.write_bytes(content)
-
-
-def cut(path: Path, rng: random.Random) -> None:
-    with path.open("r+b") as file:
-        file.truncate(rng.randrange(path.stat().st_size))
-
-
-def blank(path: Path, rng: random.Random) -> None:
-    with path.open("r+b") as file:
-        file.seek(rng.randrange(path.stat().st_size))
-        file.write(bytes(4096))
-
-
-def lose(path: Path, rng: random.Random) -> None:
-    path.unlink()
-
-
-def swap(path: Path, rng: random.Random) -> None:
-    other = rng.choice([sibling for sibling in path.parent.parent.rglob("*.*") if sibling != path])
-    path.write_bytes(other.read_bytes())
-
-
-DAMAGES: list[Callable[[Path, random.Random], None]] = [flip, flip, flip, flip, cut, blank, lose, swap]
-
-
 async def test_two_hundred_damages_deliver_no_wrong_byte_and_heal(tmp_path: Path) -> None:
     seed = random.randrange(1 << 32)
     print(f"seed {seed}")
-    rng = random.Random(seed)
-    songs = [make_song(12, number) for number in range(5)]
-    async with open_store(tmp_path) as store:
-        for song in songs:
-            await cache(store, song)
-    for _ in range(40):
-        for _ in range(5):
-            candidates = [path for song in songs for path in files(tmp_path, song).values() if path.stat().st_size]
-            rng.choice(DAMAGES)(rng.choice(sorted(candidates)), rng)
-        async with open_store(tmp_path) as store:
-            for song in songs:
-                assert wrong(song, await play(store, song)) == [], f"seed {seed}"
-                await heal(store, song)
-                forget_ram(store, song)
-                assert await play(store, song) == whole(song), f"seed {seed}"
+    torture = Torture(tmp_path, songs=5, seed=seed)
+    await torture.begin()
+    for _ in range(20):
+        await torture.round(damages=10)
+    assert torture.wrong_chunks == 0, f"seed {seed}"
+    assert torture.unhealed_songs == 0, f"seed {seed}"
+    assert torture.missed_chunks > 0, "the damage hit something"
 
 
 async def test_damage_is_counted_and_taken_off_the_disk(tmp_path: Path) -> None:
