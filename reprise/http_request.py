@@ -32,6 +32,7 @@ class RequestParser:
         "_headers",
         "_llhttp",
         "_peer",
+        "_says_connection",
         "_url",
         "expects_continue",
         "received_bytes",
@@ -73,6 +74,7 @@ class RequestParser:
         self._headers: RawHeaders = []
         self._body: list[bytes] = []
         self._body_bytes = 0
+        self._says_connection = False
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -86,6 +88,8 @@ class RequestParser:
             self._check_announced(value)
         elif len(name) == 6 and name.lower() == b"expect":
             self.expects_continue = value.lower() == b"100-continue"
+        elif len(name) == 10 and name.lower() == b"connection":
+            self._says_connection = True
         if self.received_bytes > self._head_bytes_max and not self._body:
             self._check_head_size()
 
@@ -110,16 +114,19 @@ class RequestParser:
         if not raw.startswith(b"/") and raw != b"*":
             raw, query = _from_absolute(self._url)
         path = raw.decode("latin-1")
+        method = self._llhttp.get_method()
         request = Request(
-            self._llhttp.get_method().decode("latin-1"),
+            "GET" if method == b"GET" else method.decode("latin-1"),
             unquote(path) if "%" in path else path,
             query.decode("latin-1") if query else "",
             self._headers,
             b"".join(self._body) if self._body else b"",
             self._peer,
         )
-        # llhttp would keep an HTTP/1.0 connection that asks for it; we end all of them.
-        keep_alive = self._llhttp.should_keep_alive() and self._llhttp.get_http_version() == "1.1"
+        keep_alive = self._llhttp.should_keep_alive()
+        if self._says_connection:
+            # llhttp would keep an HTTP/1.0 connection that asks for it; we end all of them.
+            keep_alive = keep_alive and self._llhttp.get_http_version() == "1.1"
         self._done.append((request, keep_alive))
         self.received_bytes = 0
         self.expects_continue = False
