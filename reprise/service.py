@@ -67,6 +67,8 @@ class App:
     background: Sequence[Callable[[], Coroutine[Any, Any, None]]] = ()
     # Awaited on SIGTERM before the ports close; returns when nothing is left to serve.
     drain: Callable[[], Awaitable[None]] | None = None
+    # Seconds that this may take, where somebody said otherwise than the settings; None leaves it to them.
+    drain_s_max: Callable[[], float | None] = lambda: None
     # Told the bound ports before readiness: (grpc_port, http_port).
     on_listening: Callable[[int, int], None] | None = None
     limits: Limits = field(default_factory=Limits)
@@ -187,11 +189,12 @@ class Listening:
         await self._set_health(False)
         if self._app.drain is None:
             return
+        deadline_s = self._app.drain_s_max() or self._app.settings.drain_deadline_s
         try:
-            async with asyncio.timeout(self._app.settings.drain_deadline_s):
+            async with asyncio.timeout(deadline_s):
                 await self._app.drain()
         except TimeoutError:
-            log.warning("drain_deadline", deadline_s=self._app.settings.drain_deadline_s)
+            log.warning("drain_deadline", deadline_s=deadline_s)
 
     async def stop(self) -> None:
         await self.http.stop(grace_s=1.0)
@@ -236,7 +239,10 @@ class Dispatcher:
         return text_response(405, f"{request.method} is not for this page", (("allow", ", ".join(route.methods)),))
 
     def _by_prefix(self, path: str) -> Route | None:
-        return next((route for route in self._prefixed if path.startswith(route.prefix)), None)
+        for route in self._prefixed:
+            if path.startswith(route.prefix):
+                return route
+        return None
 
 
 async def _in_span(route: Route, request: Request) -> Answer:
