@@ -34,6 +34,9 @@ from reprise.rpc import RpcMetrics
 from reprise.service import App, main
 from reprise.streams import Streams
 
+# From an operator's drain to the end of an edge that nobody listens to: time for every balancer to hear of it.
+LAME_DUCK_S = 1.0
+
 
 @asynccontextmanager
 async def build(settings: Settings) -> AsyncIterator[App]:
@@ -104,9 +107,13 @@ def _lines(
 
 
 def _begin_drain(node: Node, deadline_s: float) -> None:
-    """An operator's drain ends the process the way SIGTERM does: there is one way to stop, so it is well tried."""
+    """An operator's drain ends the process the way SIGTERM does: there is one way to stop, so it is well tried.
+
+    Not at once: an edge without listeners would be gone before its answer, and whoever was just sent here would find nobody.
+    """
     node.drain_s_max = deadline_s or None
-    os.kill(os.getpid(), signal.SIGTERM)
+    node.draining.set()
+    asyncio.get_running_loop().call_later(LAME_DUCK_S, os.kill, os.getpid(), signal.SIGTERM)
 
 
 def _app(
@@ -130,6 +137,8 @@ def _app(
         hello.http_url = settings.advertise_http or f"{scheme}://{http_host}:{http_port}"
 
     def ready() -> str:
+        if node.draining.is_set():
+            return "draining"
         if settings.balancers and not any(line.connected for line in lines):
             return "no balancer has answered yet"
         return ""

@@ -106,9 +106,26 @@ async def test_listeners_of_a_drained_edge_hear_every_byte_by_every_door(
     for path in files.values():
         assert hashlib.sha256(path.read_bytes()).hexdigest() == wanted.rendition.rendition_id
     print(said)
-    await wait_until(lambda: serving not in edge_metrics(mesh), "the edge has ended")
-    await asyncio.to_thread(mesh.reprise, "drain", serving, "--undo")
-    await wait_until(lambda: serving in edge_metrics(mesh), "the edge is back", 30)
+    await goes_and_comes_back(mesh, serving)
+
+
+async def test_an_edge_that_nobody_listens_to_answers_before_it_goes(mesh: TestMesh) -> None:
+    edge_id = next(edge["id"] for edge in mesh.json["edges"] if not was_drained(mesh, edge["id"]))
+    assert f"{edge_id}: done" in (await asyncio.to_thread(mesh.reprise, "drain", edge_id)).stdout
+    await goes_and_comes_back(mesh, edge_id)
+
+
+def was_drained(mesh: TestMesh, edge_id: str) -> bool:
+    """Whether the supervisor has seen this edge end after a drain."""
+    return f"{edge_id} was drained and ended" in mesh.log("up")
+
+
+async def goes_and_comes_back(mesh: TestMesh, edge_id: str) -> None:
+    """A drained edge ends, stays away, and is back when it is wanted back."""
+    await wait_until(lambda: was_drained(mesh, edge_id), "the edge has ended")
+    assert edge_id not in edge_metrics(mesh)
+    await asyncio.to_thread(mesh.reprise, "drain", edge_id, "--undo")
+    await wait_until(lambda: edge_id in edge_metrics(mesh), "the edge is back", 30)
 
 
 def readiness(mesh: TestMesh, edge_id: str) -> str:
