@@ -46,15 +46,19 @@ class Audio:
 
 
 def make_audio(size_bytes: int, seed: int = 1) -> Audio:
-    data = random.Random(seed).randbytes(size_bytes)
+    return audio_of(random.Random(seed).randbytes(size_bytes))
+
+
+def audio_of(data: bytes, mime_type: str = "audio/mp4") -> Audio:
+    """These bytes, signed."""
     rendition_id = hashlib.sha256(data).hexdigest()
     facts = Rendition(
         rendition_id=rendition_id,
         codec=CODEC_OPUS,
         bitrate_bps=96_000,
-        size_bytes=size_bytes,
-        duration_ms=size_bytes // 12,
-        mime_type="audio/mp4",
+        size_bytes=len(data),
+        duration_ms=len(data) // 12,
+        mime_type=mime_type,
     )
     key_id = manifests.key_id_of(SIGNING_KEY.public_key())
     signed = manifests.sign(facts, manifests.chunk_digests(data), key_id, SIGNING_KEY)
