@@ -32,6 +32,7 @@ RATE_BPS = 20e6
 RUN_S_MAX = 30.0
 # A reported edge is known to the others one message later.
 VIEW_S = 0.3
+LIVES, DIES = "lives", "dies"
 COLUMNS = (
     Column("server", "server"),
     Column("clients", "clients"),
@@ -77,6 +78,10 @@ class Case:
     server: str
     clients: int
     dies: bool
+
+    @property
+    def origin(self) -> str:
+        return DIES if self.dies else LIVES
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,7 +143,7 @@ def row(case: Case, samples: Sequence[Sample], song_bytes: int) -> dict[str, obj
     return {
         "server": case.server,
         "clients": case.clients,
-        "origin": "dies half-way" if case.dies else "lives",
+        "origin": case.origin,
         "reads": report.median([sample.reads for sample in samples]),
         "read_songs": report.median([sample.read_bytes / song_bytes for sample in samples]),
         "leader_ms": ms(_first, 0),
@@ -164,6 +169,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--clients", type=numbers, default=[200, 1000], metavar="200,1000")
     every = list(VARIANTS)
     parser.add_argument("--servers", type=names(every), default=every, metavar=",".join(every))
+    parser.add_argument("--origin", type=names((LIVES, DIES)), default=[LIVES, DIES], metavar=f"{LIVES},{DIES}")
     parser.add_argument("--song-bytes", type=int, default=5_000_000)
     parser.add_argument("--json", type=Path, help="write the rows to this file too")
     return parser.parse_args()
@@ -176,7 +182,10 @@ def main() -> int:
     if "varnish" in wanted and not installed("varnishd"):
         report.say("varnish is not installed and is left out: sudo apt install varnish")
         wanted.remove("varnish")
-    cases = [Case(server, clients, dies) for dies, clients, server in product((False, True), options.clients, wanted)]
+    cases = [
+        Case(server, clients, origin == DIES)
+        for origin, clients, server in product(options.origin, options.clients, wanted)
+    ]
     try:
         for turn in range(options.rounds):
             report.say(f"round {turn + 1} of {options.rounds}")

@@ -1,0 +1,89 @@
+"""Every benchmark runs and prints its table. Nothing here says how fast anything has to be."""
+
+import json
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+
+
+def run_bench(name: str, *options: str) -> subprocess.CompletedProcess[str]:
+    argv = (sys.executable, "-m", f"bench.{name}", *options)
+    return subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+
+
+def table_rows(printed: str) -> list[list[str]]:
+    """Cells of the table's rows, its heading and rule left out."""
+    lines = [line for line in printed.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+needs_programs = pytest.mark.skipif(
+    not (shutil.which("nginx") and shutil.which("wrk")), reason="needs nginx and wrk: apt install nginx-light wrk"
+)
+
+
+@needs_programs
+def test_edge_prints_a_row_for_each_server_of_each_door(tmp_path: Path) -> None:
+    written = tmp_path / "rows.json"
+    options = (
+        "--rounds=1",
+        "--seconds=1",
+        "--sizes=64k",
+        "--songs=2",
+        "--song-bytes=300000",
+        "--servers=nginx,reprise,bare",
+    )
+    ended = run_bench("edge", *options, f"--json={written}")
+    assert ended.returncode == 0, ended.stderr
+    rows = table_rows(ended.stdout)
+    assert [(row[0], row[3]) for row in rows] == [
+        ("http", "nginx"),
+        ("http", "reprise"),
+        ("grpc-web", "reprise"),
+        ("grpc", "reprise"),
+        ("grpc", "bare"),
+    ]
+    assert all(row[-1] == "0" for row in rows), ended.stdout
+    measured = json.loads(written.read_text())["rows"]
+    assert all(row["requests_cpu_s"] > 0 and row["rss_mib"] > 0 for row in measured)
+    assert measured[1]["x_nginx"] > 0
+
+
+def test_storm_counts_what_the_dead_origin_and_the_other_one_gave() -> None:
+    options = ("--rounds=1", "--clients=6", "--servers=reprise-x3", "--origin=dies", "--song-bytes=400000")
+    ended = run_bench("storm", *options)
+    assert ended.returncode == 0, ended.stderr
+    (row,) = table_rows(ended.stdout)
+    assert row[:4] == ["reprise-x3", "6", "dies", "2"], ended.stdout
+    assert 1 <= float(row[4]) < 2
+    assert row[-1] == "0", ended.stdout
+
+
+def test_listeners_are_all_served_without_errors() -> None:
+    ended = run_bench("listeners", "--listeners=20", "--seconds=1")
+    assert ended.returncode == 0, ended.stderr
+    ((listeners, *rest),) = table_rows(ended.stdout)
+    assert listeners == "20"
+    assert rest[-1] == "0", ended.stdout
+
+
+@pytest.mark.parametrize("name", ["edge", "storm", "listeners"])
+def test_a_wrong_option_gets_one_clear_line(name: str) -> None:
+    wrong = {"edge": "--sizes=64x", "storm": "--servers=squid", "listeners": "--listeners=none"}[name]
+    ended = run_bench(name, wrong)
+    assert ended.returncode == 2
+    assert re.search(rf"error: argument {wrong.partition('=')[0]}: ", ended.stderr)
+    assert "Traceback" not in ended.stderr
+
+
+def test_the_script_names_the_benchmarks_that_there_are() -> None:
+    ended = subprocess.run([ROOT / "scripts" / "bench", "nothing"], capture_output=True, text=True, check=False)
+    assert ended.returncode == 2
+    for name in ("edge", "storm", "listeners"):
+        assert name in ended.stderr
