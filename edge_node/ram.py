@@ -7,7 +7,7 @@ punched, so pages that sendfile has queued on a socket keep their content (docs/
 
 import os
 
-from edge_node.eviction import Key, Refused, S3Fifo
+from edge_node.eviction import Key, Part, Refused, S3Fifo
 from edge_node.location import Extent, Tier, run_length
 from edge_node.open_file import OpenFile
 from edge_node.pages import pages_bytes
@@ -73,6 +73,11 @@ class RamTier:
         added_bytes = pages_bytes(len(data)) + (0 if part else pages_bytes(_manifest_bytes(manifest)))
         outcome = self.policy.grow(key, added_bytes)
         if isinstance(outcome, Refused):
+            if (
+                sum(self.policy.size_of(Key(key.rendition_id, kind)) for kind in Part) + added_bytes
+                > self.policy.bytes_max
+            ):
+                raise self._refusal(f"this song alone needs more than ram_bytes_max, {self.policy.bytes_max}: raise it")
             raise self._refusal(f"{outcome.missing_bytes} bytes of RAM are missing and all the rest is in use")
         for victim in outcome.victims:
             self._metrics.evictions["ram", victim.part.value] += 1

@@ -23,7 +23,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
-from reprise import config, rpc, tracing
+from reprise import config, open_files, rpc, tracing
 from reprise import log as logs
 from reprise.errors import RepriseError
 from reprise.grpc_web import Bridge, method_table
@@ -90,6 +90,7 @@ def main(name: str, settings_class: type[S], build: Callable[[S], AbstractAsyncC
     try:
         settings = config.load(settings_class, name, arguments.config)
         logs.start(name, settings.log_format, settings.log_level)
+        open_files.raise_limit()
         with tracing.exporting(name, settings.otlp_endpoint or os.environ.get(tracing.ENDPOINT_VARIABLE, "")):
             asyncio.run(_build_and_run(build, settings))
     except RepriseError as error:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import resource
 import select
 import shlex
 import shutil
@@ -15,6 +14,7 @@ from collections.abc import Awaitable
 from dataclasses import dataclass
 from pathlib import Path
 
+from reprise import open_files
 from reprise.cli import lock, mesh_file, narrator
 from reprise.cli.folder import Folder
 from reprise.cli.log_file import tail, trim
@@ -62,7 +62,7 @@ def foreground(wish: Wish, voice: narrator.Narrator) -> None:
     with lock.held(wish.folder):
         # A mesh whose supervisor was killed left its file; nothing of it runs.
         wish.folder.mesh_file.unlink(missing_ok=True)
-        _raise_open_files()
+        open_files.raise_limit(OPEN_FILES)
         asyncio.run(_run(wish, voice, _ready_fd()))
 
 
@@ -198,13 +198,6 @@ def _ready_fd() -> int | None:
     # Taken out of the environment, so that no child writes to a number that means something else there.
     text = os.environ.pop(READY_FD, "")
     return int(text) if text.isdigit() else None
-
-
-def _raise_open_files() -> None:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(OPEN_FILES, hard)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _command() -> str:

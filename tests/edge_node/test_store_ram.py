@@ -141,6 +141,15 @@ async def test_a_fill_without_room_is_told_when_to_retry(tmp_path: Path) -> None
         assert await play(store, second) == whole(second)
 
 
+async def test_a_song_larger_than_all_ram_is_refused_by_the_name_of_the_setting(tmp_path: Path) -> None:
+    song = make_song(40)
+    async with open_store(tmp_path, ram_bytes_max=1 * MIB) as store:
+        entry = store.entry(song.manifest)
+        entry.pin()
+        with pytest.raises(QuotaExceeded, match="this song alone needs more than ram_bytes_max, 1048576: raise it"):
+            fill(entry, song)
+
+
 async def test_open_readers_of_many_songs_never_lock_a_new_listener_out(tmp_path: Path) -> None:
     async with open_store(tmp_path, ram_bytes_max=2 * MIB) as store:
         for seed in range(10):

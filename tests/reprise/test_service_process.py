@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import socket
 import subprocess
@@ -10,6 +11,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+
+from reprise.open_files import OPEN_FILES_MAX
 
 ROOT = Path(__file__).parents[2]
 
@@ -45,6 +48,18 @@ def test_a_process_serves_logs_json_lines_and_ends_cleanly_on_sigterm(
         _, log = popen.communicate(timeout=30)
     assert popen.returncode == 0
     assert [json.loads(line)["event"] for line in log.splitlines()][-1] == "stopping"
+
+
+def test_a_process_may_open_as_many_files_as_its_hard_limit_allows() -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    shell = ["sh", "-c", 'ulimit -S -n 512; exec "$0" -m tests.reprise.toy_service', sys.executable]
+    with subprocess.Popen(shell, cwd=ROOT, stderr=subprocess.PIPE, text=True) as popen:
+        try:
+            assert popen.stderr is not None
+            assert json.loads(popen.stderr.readline())["event"] == "listening"
+            assert resource.prlimit(popen.pid, resource.RLIMIT_NOFILE) == (min(hard, OPEN_FILES_MAX), hard)
+        finally:
+            popen.kill()
 
 
 @pytest.mark.parametrize(
