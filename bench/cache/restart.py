@@ -91,6 +91,8 @@ def _forget_pages(cache_dir: Path) -> None:
 
 async def _start(folder: Path, heads: dict[str, bytes], rng: random.Random) -> Start:
     rendition_id = rng.choice(sorted(heads))
+    # Its certificates take longer to load than the edge to answer.
+    client = httpx.AsyncClient(trust_env=False, timeout=START_S_MAX)
     started = time.monotonic()
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "edge_node", env=_environment(folder), stderr=asyncio.subprocess.PIPE
@@ -99,12 +101,13 @@ async def _start(folder: Path, heads: dict[str, bytes], rng: random.Random) -> S
     try:
         listening, entry = await log.wait_for("listening")
         url = f"http://127.0.0.1:{entry['http_port']}"
-        refusals, request_s = await _first_bytes(url, rendition_id, heads[rendition_id])
+        refusals, request_s = await _first_bytes(client, url, rendition_id, heads[rendition_id])
         first_byte = time.monotonic()
         adopted, _ = await log.wait_for("cache_adopted")
     finally:
         process.send_signal(signal.SIGTERM)
         await process.wait()
+        await client.aclose()
     return Start(listening - started, first_byte - started, request_s, adopted - started, refusals)
 
 
@@ -131,12 +134,12 @@ class EdgeLog:
                 self._more.notify_all()
 
 
-async def _first_bytes(url: str, rendition_id: str, expected: bytes) -> tuple[int, float]:
+async def _first_bytes(client: httpx.AsyncClient, url: str, rendition_id: str, expected: bytes) -> tuple[int, float]:
     """Asks until the song comes; returns how often it was refused and how long the answer took."""
     audio: Any = SimpleNamespace(rendition_id=rendition_id)
     path = f"{url}/p/{listen_grant(EDGE_ID, audio)}/{SONG_ID}/{rendition_id}"
-    async with httpx.AsyncClient(trust_env=False, timeout=START_S_MAX) as client, asyncio.timeout(START_S_MAX):
-        refusals = 0
+    refusals = 0
+    async with asyncio.timeout(START_S_MAX):
         while True:
             began = time.monotonic()
             answer = await client.get(path, headers={"range": f"bytes=0-{CHUNK_BYTES - 1}"})
