@@ -32,6 +32,8 @@ class Owner(Protocol):
     def start_fill(self, live: "Live", fill_id: int, hops: int) -> str: ...
     def start_task(self, work: Coroutine[Any, Any, None], name: str) -> None: ...
     def enter(self, manifest: Manifest) -> Entry: ...
+    def may_discover(self) -> bool: ...
+    async def discover(self, rendition_id: str) -> Entry | None: ...
     def unused(self, live: "Live") -> None: ...
 
 
@@ -95,7 +97,7 @@ class Live:
             return "follower"
         self._waiters[chunk][reader] = None
         reader.wanted = chunk
-        if chunk != MANIFEST and self.tier(chunk) is not None:
+        if self._may_be_on_disk(chunk):
             self._verify(chunk)
             return "hit_disk"
         return self._start_or_join(reader, chunk, end)
@@ -205,20 +207,36 @@ class Live:
                 reader.error = error
                 reader.wake()
 
+    def _may_be_on_disk(self, chunk: int) -> bool:
+        if chunk == MANIFEST:
+            return self._coalescer.running == 0 and self._owner.may_discover()
+        return self.tier(chunk) is not None
+
     def _verify(self, chunk: int) -> None:
         if chunk not in self._verifying:
             self._verifying.add(chunk)
             self._owner.start_task(self._verify_then_wake(chunk), f"verify.{self.rendition_id[:8]}.{chunk}")
 
     async def _verify_then_wake(self, chunk: int) -> None:
-        """A chunk from before a restart is read and checked once; if it is bad, its waiters want it from upstream."""
-        assert self.entry is not None
+        """What is from before a restart is read and checked once; if it is bad, its waiters want it from upstream."""
         good = False
         try:
-            good = await self.entry.ensure_verified(chunk)
+            good = await (self._discover() if chunk == MANIFEST else self._ensure_verified(chunk))
         finally:
             self._verifying.discard(chunk)
             self._after_verifying(chunk, good=good)
+
+    async def _ensure_verified(self, chunk: int) -> bool:
+        assert self.entry is not None
+        return await self.entry.ensure_verified(chunk)
+
+    async def _discover(self) -> bool:
+        entry = await self._owner.discover(self.rendition_id)
+        if entry is not None and (self.purged or self.entry is not None):
+            entry.release()
+        elif entry is not None:
+            self._use(entry)
+        return self.entry is not None
 
     def _after_verifying(self, chunk: int, *, good: bool) -> None:
         waiters = self._waiters.pop(chunk, {})
@@ -227,7 +245,7 @@ class Live:
                 reader.wake()
             else:
                 self._waiters[chunk][reader] = None
-                self._start_or_join(reader, chunk, reader.end)
+                reader.result = self._start_or_join(reader, chunk, reader.end)
         self._check_idle()
 
     def _check_idle(self) -> None:

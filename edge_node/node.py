@@ -160,6 +160,12 @@ class Node:
     def enter(self, manifest: Manifest) -> Entry:
         return self.store.entry(manifest)
 
+    def may_discover(self) -> bool:
+        return self.store.adopting
+
+    async def discover(self, rendition_id: str) -> Entry | None:
+        return await self.store.discover(rendition_id)
+
     def unused(self, live: Live) -> None:
         if self.lives.get(live.rendition_id) is live:
             del self.lives[live.rendition_id]

@@ -8,6 +8,7 @@ import grpc
 import httpx
 import pytest
 
+from edge_node.disk import DiskTier
 from reprise.chunks import CHUNK_BYTES
 from reprise.edge.v1 import edge_service_pb2 as edge_messages
 from reprise.edge.v1.edge_service_pb2_grpc import EdgeServiceStub
@@ -352,3 +353,27 @@ async def wait_for(condition, deadline_s: float = 10) -> None:  # type: ignore[n
     async with asyncio.timeout(deadline_s):
         while not condition():
             await asyncio.sleep(0.005)
+
+
+async def test_a_restarted_edge_serves_from_disk_before_it_has_scanned_it(
+    origin: ScriptedOrigin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept, new = origin.add(make_audio(SIZE, seed=1)), origin.add(make_audio(SIZE, seed=2))
+    async with running_edge(tmp_path, "edge-1", origin.address) as edge:
+        await edge.node.store.adopted()
+        await edge.node.prewarm(kept.rendition_id, prefix_only=False)
+    given = origin.given.total()
+    scan = asyncio.Event()
+
+    async def wait_for_scan(_tier: DiskTier, _shard: str) -> None:
+        await scan.wait()
+
+    monkeypatch.setattr(DiskTier, "_adopt_shard", wait_for_scan)
+    async with running_edge(tmp_path, "edge-1", origin.address) as edge:
+        assert (await get(edge.media_url(kept))).content == kept.data
+        assert origin.given.total() == given, "nothing came from the origin"
+        assert edge.count("http", "hit_disk") == 1
+        assert (await get(edge.media_url(new))).content == new.data
+        assert edge.count("http", "leader") == 1
+        assert await edge.play(kept) == kept.data
+        scan.set()
