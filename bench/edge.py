@@ -102,10 +102,10 @@ class Field:
         load = self._load(case, name, asks, seconds)
         cpu_s = server.cpu_s() - cpu_s
         size = asks[0].length
-        if load.requests == 0 or load.received_bytes < load.requests * size:
-            raise LoadFailed(
-                f"{name} answered {load.requests} requests for {size} bytes with {load.received_bytes} bytes"
-            )
+        if load.requests == 0:
+            raise LoadFailed(f"{name} finished no answer of {size} bytes in {seconds} s: use more --seconds")
+        if load.received_bytes < load.requests * size:
+            raise LoadFailed(f"{name} gave {load.received_bytes} bytes for {load.requests} requests of {size} bytes")
         return Sample(load.requests, load.requests * size, load.seconds, cpu_s, server.rss_bytes(), load.errors)
 
     def _load(self, case: Case, name: str, asks: Sequence[Ask], seconds: int) -> Load:
