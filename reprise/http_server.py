@@ -1,8 +1,7 @@
 """An HTTP/1.1 server on raw sockets: bodies leave by sendfile, straight from the page cache or a memfd.
 
 It knows nothing of songs. A connection is one slotted object (`reprise.http_connection`); here are the listener, the limits,
-the clock that enforces them, and the figures. asyncio's transports and every web framework cost three to ten times the CPU
-per byte, which is why this exists (measurements: docs/benchmarks.md).
+the clock that enforces them, and the figures. Measurements beside nginx and Varnish: docs/benchmarks.md.
 
 Invariants: every connection has a deadline, except while a handler or body that has its own is at work; nothing that a client
 sends can grow memory without a limit in `Limits`.
