@@ -2,6 +2,7 @@
 
 import json
 import random
+import urllib.request
 import wave
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ import pytest
 from tests.mesh.listener import Library
 from tests.support.mesh import TestMesh, running_mesh
 from tests.support.s3_access import S3Access
+from tests.support.wait import wait_until
 
 RATE_HZ = 48_000
 # Every story takes songs that no other story has played: each is cold when its story begins.
@@ -40,6 +42,28 @@ def mesh(tmp_path_factory: pytest.TempPathFactory, music: Path, s3_access: S3Acc
     options = ("--edges", "3", "--regions", "north,south", "--origins", "2", "--s3-audit-port", str(s3_access.port))
     with running_mesh(tmp_path_factory.mktemp("mesh") / "data", *options, music=music) as running:
         yield running
+
+
+@pytest.fixture(autouse=True)
+async def everybody_is_up(request: pytest.FixtureRequest) -> None:
+    """A story begins on a whole mesh, whatever the one before it has killed: the supervisor needs a moment."""
+    if "mesh" not in request.fixturenames:
+        return
+    mesh: TestMesh = request.getfixturevalue("mesh")
+    await wait_until(lambda: all(map(is_ready, every_http(mesh))), "every service is ready", 60)
+
+
+def every_http(mesh: TestMesh) -> list[str]:
+    value = mesh.json
+    return [one["http"] for one in (value["catalog"], *value["balancer"], *value["origin"], *value["edges"])]
+
+
+def is_ready(http: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{http}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    except OSError:
+        return False
 
 
 @pytest.fixture(scope="session")
