@@ -1,7 +1,6 @@
 """An edge by its doors: the right bytes, one upstream read, and failures that listeners do not notice."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import grpc
@@ -25,18 +24,6 @@ from tests.edge_node.edges import (
 )
 
 SIZE = 20 * CHUNK_BYTES + 1234
-
-
-@pytest.fixture
-async def origin() -> AsyncIterator[ScriptedOrigin]:
-    async with scripted_origin() as servicer:
-        yield servicer
-
-
-@pytest.fixture
-async def edge(origin: ScriptedOrigin, tmp_path: Path) -> AsyncIterator[Edge]:
-    async with running_edge(tmp_path, "edge-1", origin.address) as running:
-        yield running
 
 
 def web_body(message: bytes) -> bytes:

@@ -1,30 +1,15 @@
 """gRPC-web Play by the fast path: deadlines, and what its calls leave in the metrics."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import httpx
-import pytest
 
 from reprise.chunks import CHUNK_BYTES
 from reprise.edge.v1.edge_service_pb2 import PlayRequest, PlayResponse
-from tests.edge_node.edges import SONG_ID, Audio, Edge, ScriptedOrigin, get, make_audio, running_edge, scripted_origin
+from tests.edge_node.edges import SONG_ID, Audio, Edge, ScriptedOrigin, get, make_audio
 from tests.support.wait import wait_until
 
 SIZE = 20 * CHUNK_BYTES + 1234
-
-
-@pytest.fixture
-async def origin() -> AsyncIterator[ScriptedOrigin]:
-    async with scripted_origin() as servicer:
-        yield servicer
-
-
-@pytest.fixture
-async def edge(origin: ScriptedOrigin, tmp_path: Path) -> AsyncIterator[Edge]:
-    async with running_edge(tmp_path, "edge-1", origin.address) as running:
-        yield running
 
 
 class Heard:
