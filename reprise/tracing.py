@@ -3,81 +3,74 @@
 On when a service's `otlp_endpoint` is set, or, for all of them and the command line, OTEL_EXPORTER_OTLP_ENDPOINT in the
 environment.
 
-While off, every function here costs one attribute look-up, so call sites need no condition of their own.
+While off, every function here costs one attribute look-up, so call sites need no condition of their own, and OpenTelemetry is
+not even loaded.
 """
 
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from opentelemetry import propagate, trace
-from opentelemetry.sdk.resources import Resource
-from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
+if TYPE_CHECKING:
+    from reprise.otel import Spans
 
 ENDPOINT_VARIABLE = "OTEL_EXPORTER_OTLP_ENDPOINT"
 
 
 class _State:
-    tracer: trace.Tracer | None = None
+    spans: "Spans | None" = None
 
 
-def start(service: str, otlp_endpoint: str, exporter: SpanExporter | None = None) -> TracerProvider | None:
-    """Exports spans to `otlp_endpoint` (gRPC, "host:port" or "http://host:port"); empty leaves tracing off. Call once."""
-    if exporter is None:
-        if not otlp_endpoint:
-            return None
-        from opentelemetry.exporter.otlp.proto.grpc.trace_exporter import OTLPSpanExporter
-
-        exporter = OTLPSpanExporter(endpoint=otlp_endpoint, insecure=True)
-    provider = TracerProvider(resource=Resource.create({"service.name": f"reprise-{service}"}))
-    provider.add_span_processor(BatchSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-    _State.tracer = trace.get_tracer("reprise")
-    return provider
+def use(spans: "Spans | None") -> None:
+    """Turns tracing on for this process; None turns it off."""
+    _State.spans = spans
 
 
 @contextmanager
 def exporting(service: str, otlp_endpoint: str) -> Iterator[None]:
-    """`start` for as long as the context lasts; what is not sent yet is sent at its end."""
-    provider = start(service, otlp_endpoint)
+    """Exports spans to `otlp_endpoint` (gRPC, "host:port" or "http://host:port") while the context lasts; empty exports none.
+
+    What is not sent yet is sent at its end. Once per process.
+    """
+    if not otlp_endpoint:
+        yield
+        return
+    # A sixth of a service's time to start, and most run without it.
+    from reprise.otel import Spans
+
+    spans = Spans.to(service, otlp_endpoint)
+    use(spans)
     try:
         yield
     finally:
-        if provider is not None:
-            provider.shutdown()
+        spans.shutdown()
 
 
 def enabled() -> bool:
     """Whether spans are exported."""
-    return _State.tracer is not None
+    return _State.spans is not None
 
 
 @contextmanager
 def span(name: str, **attributes: str | int | float) -> Iterator[None]:
     """A child of the span under way."""
-    if _State.tracer is None:
+    if _State.spans is None:
         yield
         return
-    with _State.tracer.start_as_current_span(name, attributes=attributes):
+    with _State.spans.span(name, attributes):
         yield
 
 
 @contextmanager
 def server_span(name: str, metadata: Iterable[tuple[str, Any]] | None) -> Iterator[None]:
     """A span that continues the caller's trace, if `metadata` (lower-case keys) names one."""
-    if _State.tracer is None:
+    if _State.spans is None:
         yield
         return
-    carrier = {key: value for key, value in metadata or () if key in ("traceparent", "tracestate")}
-    with _State.tracer.start_as_current_span(name, context=propagate.extract(carrier), kind=trace.SpanKind.SERVER):
+    with _State.spans.server_span(name, metadata or ()):
         yield
 
 
 def outgoing() -> tuple[tuple[str, str], ...]:
     """Metadata or headers that hand the current trace to the next service."""
-    if _State.tracer is None:
-        return ()
-    carrier: dict[str, str] = {}
-    propagate.inject(carrier)
-    return tuple(carrier.items())
+    return () if _State.spans is None else _State.spans.outgoing()
