@@ -12,7 +12,6 @@ import json
 from collections.abc import Callable
 from dataclasses import asdict
 
-import structlog
 from redis.asyncio import Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
@@ -24,8 +23,9 @@ from balancer.mesh import Mesh
 from balancer.metrics import BalancerMetrics
 from reprise.config import ConfigError
 from reprise.errors import InvalidRequest
+from reprise.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 BUCKET_S = 300
 MIRROR_S = 5.0

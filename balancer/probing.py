@@ -4,15 +4,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 
 import grpc
-import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from balancer.edges import EdgeIdentity
 from balancer.mesh import Mesh
 from balancer.metrics import BalancerMetrics
 from reprise import rpc
+from reprise.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 TIMEOUT_S = 0.25
 ATTEMPTS = 2

@@ -8,8 +8,6 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
-import structlog
-
 from balancer.callers import Callers
 from balancer.commands import Action, Answer, Command, OpenCommands
 from balancer.edges import EdgeIdentity, EdgeLoad, check_identity
@@ -19,8 +17,9 @@ from balancer.minting import Mint
 from balancer.outbox import VIEW, Outbox
 from balancer.views import View, ViewWriter
 from reprise.errors import Conflict, Forbidden, InvalidRequest, RepriseError, Unavailable
+from reprise.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 HELLO_S_MAX = 5.0
 

@@ -7,14 +7,14 @@ with it. While the catalog does not answer, what was known before is used, and o
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-import structlog
 from cachetools import LRUCache, TTLCache
 
 from balancer.metrics import BalancerMetrics
 from reprise.errors import RepriseError, Unavailable
+from reprise.log import get_logger
 from reprise.types.v1.types_pb2 import Rendition
 
-log = structlog.get_logger()
+log = get_logger()
 
 Renditions = tuple[Rendition, ...]
 # Asks the catalog for songs; those it does not know are left out. Raises RepriseError.

@@ -9,7 +9,6 @@ import asyncio
 import hashlib
 from typing import Any
 
-import structlog
 from botocore.exceptions import BotoCoreError, ClientError
 from cachetools import LRUCache
 
@@ -19,9 +18,10 @@ from reprise import rpc
 from reprise.errors import DataCorrupt, NotFound, RepriseError, Unavailable
 from reprise.http_message import Request, Response, text_response
 from reprise.ids import check_sha256
+from reprise.log import get_logger
 from reprise.s3 import cover_key
 
-log = structlog.get_logger()
+log = get_logger()
 
 COVER_BYTES_MAX = 8 << 20
 READS_MAX = 32

@@ -13,13 +13,13 @@ from typing import TypeVar
 
 import asyncpg
 import sqlalchemy as sa
-import structlog
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
 from catalog.metrics import CatalogMetrics
 from reprise.errors import Unavailable
+from reprise.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 T = TypeVar("T")
 Work = Callable[[AsyncConnection], Awaitable[T]]
 

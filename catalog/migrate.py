@@ -10,7 +10,6 @@ from pathlib import Path
 
 import asyncpg
 import sqlalchemy as sa
-import structlog
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
@@ -19,8 +18,9 @@ from sqlalchemy.pool import NullPool
 from catalog import normalise, tables
 from catalog.database import FAILURES, cause_of, connect
 from reprise.config import ConfigError
+from reprise.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 SERVER_VERSION_MIN = 150000
 # Long enough for an index over a large table; a start that hangs longer needs a person.

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
-import structlog
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -22,8 +21,9 @@ from catalog import tables as t
 from catalog.database import Database
 from catalog.metrics import CatalogMetrics
 from catalog.model import Credit, Publication
+from reprise.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,14 +3,13 @@
 import asyncio
 from collections.abc import Callable
 
-import structlog
-
 from edge_node.node import Node
 from reprise.balancer.v1 import balancer_service_pb2 as messages
 from reprise.errors import RepriseError
 from reprise.ids import check_sha256
+from reprise.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 # Prewarming must not starve listeners of the upstream: a few songs at a time.
 PREWARMS_AT_ONCE_MAX = 4
 

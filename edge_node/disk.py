@@ -15,8 +15,6 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
-import structlog
-
 from edge_node.cache_dir import SHARDS, CacheDir, Checked, Found, Witness, Write
 from edge_node.disk_admission import DiskAdmission
 from edge_node.disk_index import DiskIndex, DiskPart, DiskRendition, charge_bytes
@@ -26,9 +24,10 @@ from edge_node.ram import RamPart
 from edge_node.store_metrics import StoreMetrics
 from reprise.chunks import chunk_range
 from reprise.errors import Unavailable
+from reprise.log import get_logger
 from reprise.manifests import Manifest
 
-log = structlog.get_logger()
+log = get_logger()
 READERS = 4
 READ_S_MAX = 5.0
 # One write job: short enough that a removal behind it does not wait long.

@@ -10,12 +10,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-import structlog
-
 from edge_node.breaker import RETRY_S, WriteBreaker
 from edge_node.store_metrics import StoreMetrics
+from reprise.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 CLOSE_S_MAX = 5.0
 T = TypeVar("T")
 

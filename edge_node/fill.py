@@ -9,7 +9,6 @@ import asyncio
 import random
 from collections.abc import Callable, Mapping
 
-import structlog
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from edge_node.coalescing import UNKNOWN_COUNT, Outcome
@@ -19,9 +18,10 @@ from edge_node.sources import OriginSource, PeerSource, Source
 from edge_node.upstream import Span, Upstream
 from reprise import manifests, tracing
 from reprise.errors import DataCorrupt, NotFound, QuotaExceeded, RepriseError
+from reprise.log import get_logger
 from reprise.types.v1.types_pb2 import SignedManifest
 
-log = structlog.get_logger()
+log = get_logger()
 ROUNDS_MAX = 3
 _BACKOFF_S = 0.1
 

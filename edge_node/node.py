@@ -6,7 +6,6 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import structlog
 from cachetools import TTLCache
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from prometheus_client import CollectorRegistry
@@ -20,10 +19,11 @@ from edge_node.store import Entry, Store
 from edge_node.upstream import Upstream
 from reprise.chunks import PREFIX_CHUNKS, chunk_count
 from reprise.errors import NotFound, QuotaExceeded, Unavailable
+from reprise.log import get_logger
 from reprise.manifests import Manifest
 from reprise.service import contained
 
-log = structlog.get_logger()
+log = get_logger()
 NEGATIVE_S = 2.0
 NEGATIVES_MAX = 10_000
 

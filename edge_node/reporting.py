@@ -9,7 +9,6 @@ from collections.abc import Callable
 from typing import Any
 
 import grpc
-import structlog
 
 from edge_node.commands import Commands
 from edge_node.load import LoadReports, SeenGrants
@@ -19,8 +18,9 @@ from edge_node.tokens import TokenMinter
 from reprise import rpc
 from reprise.balancer.v1 import balancer_service_pb2 as messages
 from reprise.balancer.v1 import balancer_service_pb2_grpc as stubs
+from reprise.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 REPORT_S = 1.0
 _RETRY_S = 0.5
 _RESULTS_MAX = 1000

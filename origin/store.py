@@ -10,17 +10,16 @@ import time
 from collections.abc import AsyncGenerator
 from typing import Any
 
-import structlog
-
 from origin.metrics import OriginMetrics
 from origin.patience import Patience
 from origin.s3_failures import S3_FAILURES, error_of
 from reprise import s3, tracing
 from reprise.chunks import CHUNK_BYTES, ByteRange
 from reprise.errors import DataCorrupt, RepriseError, Unavailable
+from reprise.log import get_logger
 from reprise.rpc import RESPONSE_BYTES_MAX
 
-log = structlog.get_logger()
+log = get_logger()
 
 
 class Store:

@@ -13,18 +13,17 @@ import socket
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
-import structlog
-
 from reprise.http_head import CONTINUE
 from reprise.http_message import Answer, FileResponse, Request, Response, text_response
 from reprise.http_request import Parsed, RequestParser
 from reprise.http_sending import Sender
+from reprise.log import get_logger
 from reprise.rpc import HTTP_STATUS, status_of
 
 if TYPE_CHECKING:
     from reprise.http_server import HttpServer
 
-log = structlog.get_logger()
+log = get_logger()
 RECEIVE_BYTES = 65536
 _LINGER_S = 2.0
 

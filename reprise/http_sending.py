@@ -12,16 +12,15 @@ from abc import ABC, abstractmethod
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-import structlog
-
 from reprise.errors import RepriseError
 from reprise.http_head import LAST_CHUNK, chunk_head, file_head, has_body, response_head
 from reprise.http_message import WAIT, Body, FileResponse, Piece, Response
+from reprise.log import get_logger
 
 if TYPE_CHECKING:
     from reprise.http_server import HttpServer
 
-log = structlog.get_logger()
+log = get_logger()
 # A fast reader may not keep the loop to itself: after this much the other connections get their turn. In a storm this decides
 # how long the last follower waits for its first byte while the first ones take whole songs.
 _TURN_BYTES = 256 * 1024

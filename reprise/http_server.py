@@ -15,7 +15,6 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 
-import structlog
 from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -24,8 +23,9 @@ from reprise.http_connection import Connection
 from reprise.http_head import date_line
 from reprise.http_message import Handler
 from reprise.http_tls import SCRATCH_BYTES, Certificates, TlsConnection
+from reprise.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 _ACCEPTS_PER_TURN = 128
 # The kernel doubles it for its own book-keeping.
 _SEND_BUFFER_BYTES = 256 * 1024

@@ -12,16 +12,15 @@ import ssl
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import structlog
-
 from reprise.config import ConfigError
 from reprise.http_connection import RECEIVE_BYTES, Connection
 from reprise.http_message import FileResponse
+from reprise.log import get_logger
 
 if TYPE_CHECKING:
     from reprise.http_server import HttpServer
 
-log = structlog.get_logger()
+log = get_logger()
 # Sixteen TLS records: enough that Python's share of a byte is small, small enough for a CPU's cache.
 SCRATCH_BYTES = 256 * 1024
 

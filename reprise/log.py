@@ -1,11 +1,35 @@
-"""Logs: structlog, one line an event, to standard error; JSON for machines or console for people."""
+"""Logs: structlog, one line an event, to standard error; JSON for machines or console for people.
+
+The only module that imports structlog: everybody else takes a logger from here.
+"""
 
 import logging
 import sys
-
-import structlog
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from reprise.config import ConfigError
+
+
+@contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """Imports of `package` fail inside."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]
+    try:
+        yield
+    finally:
+        del sys.modules[package]
+
+
+# structlog loads rich where it is installed, as it is for the command line: a quarter of a service's time to start, for pretty
+# tracebacks that print local variables, and with them grants and keys.
+with _hidden("rich"):
+    import structlog
+
+get_logger = structlog.get_logger
 
 
 def start(service: str, log_format: str, level: str = "info") -> None:
@@ -15,10 +39,10 @@ def start(service: str, log_format: str, level: str = "info") -> None:
         raise ConfigError(f"log_format must be json or console, not {log_format!r}")
     if level.upper() not in levels:
         raise ConfigError(f"log_level must be debug, info, warning, error or critical, not {level!r}")
-    # Plain tracebacks: the pretty ones print local variables, and with them grants and keys.
     renderer: structlog.types.Processor = (
         structlog.processors.JSONRenderer()
         if log_format == "json"
+        # Whatever else loaded rich before us: no local variables.
         else structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)
     )
     structlog.configure(

@@ -14,13 +14,13 @@ from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import grpc
-import structlog
 from prometheus_client import CollectorRegistry, Histogram
 
 from reprise import errors, tracing
 from reprise.errors import RepriseError
+from reprise.log import get_logger
 
-log = structlog.get_logger()
+log = get_logger()
 
 Code = grpc.StatusCode
 _Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"

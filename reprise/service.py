@@ -17,7 +17,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
-import structlog
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
@@ -32,7 +31,7 @@ from reprise.http_server import HttpServer, Limits
 from reprise.http_tls import Certificates
 from reprise.metrics import LoopLag, process_collectors, render
 
-log = structlog.get_logger()
+log = logs.get_logger()
 READY_POLL_S = 0.2
 
 

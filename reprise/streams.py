@@ -13,10 +13,11 @@ from collections.abc import AsyncGenerator, Iterator
 from contextlib import aclosing, contextmanager
 from typing import TypeVar
 
-import structlog
 from prometheus_client import CollectorRegistry, Counter
 
-log = structlog.get_logger()
+from reprise.log import get_logger
+
+log = get_logger()
 T = TypeVar("T")
 _NOTHING_OFFERED = float("inf")
 

@@ -133,6 +133,11 @@ def test_only_main_reads_settings(name: str) -> None:
         assert not [module for module in _modules(name) if module.endswith(".settings")]
 
 
+@pytest.mark.parametrize("name", sorted(SOURCES.keys() - {"reprise.log"}))
+def test_loggers_come_from_one_place(name: str) -> None:
+    assert "structlog" not in _modules(name), "take get_logger from reprise.log, which keeps the start short"
+
+
 @pytest.mark.parametrize("path", ALL_FILES, ids=lambda path: str(path.relative_to(ROOT)))
 def test_files_and_functions_fit_a_readers_head(path: Path) -> None:
     assert len(path.read_text().splitlines()) <= FILE_LINES_MAX
