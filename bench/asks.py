@@ -1,16 +1,20 @@
 """What the load of `bench edge` asks for: the same spans of the same songs at every door of every server."""
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from bench.load import LoadFailed
 from bench.songs import SONG_ID, Song, listen_grant
 from bench.wrk import http_request
-from reprise.edge.v1.edge_service_pb2 import PlayRequest
+from reprise.edge.v1.edge_service_pb2 import PlayRequest, PlayResponse
 from reprise.grpc_web_frames import data_head
 
 PLAY = "/reprise.edge.v1.EdgeService/Play"
+# More asks repeat these with other grants: a server that keeps answers should need no more memory for more connections.
+SPANS = 64
 _SEED = 4
+_TRAILERS = 0x80
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,15 +32,16 @@ class Ask:
 
 
 def make_asks(songs: Sequence[Song], edge_id: str, length: int, count: int) -> list[Ask]:
-    """`count` spans of `length` bytes (0: whole songs) from anywhere in the songs, as seeks are. Each has its own grant,
-    because an edge serves only a few streams of one grant at once."""
+    """`count` asks for spans of `length` bytes (0: whole songs) from anywhere in the songs, as seeks are. Each has its own
+    grant, because an edge serves only a few streams of one grant at once."""
     rng = random.Random(_SEED)
-    asks = []
-    for number in range(count):
+    spans = []
+    for number in range(min(count, SPANS)):
         song = songs[number % len(songs)]
         size = min(length or len(song.data), len(song.data))
-        asks.append(Ask(song, listen_grant(edge_id, song), rng.randint(0, len(song.data) - size), size))
-    return asks
+        spans.append((song, rng.randint(0, len(song.data) - size), size))
+    asked = (spans[number % len(spans)] for number in range(count))
+    return [Ask(song, listen_grant(edge_id, song), start, size) for song, start, size in asked]
 
 
 def http_bytes(ask: Ask, path: str) -> bytes:
@@ -62,3 +67,19 @@ def web_bytes(ask: Ask) -> bytes:
     message = play_message(ask)
     headers = {"Content-Type": "application/grpc-web+proto", "X-Grpc-Web": "1"}
     return http_request("POST", PLAY, headers, data_head(len(message)) + message)
+
+
+def played(messages: Iterable[bytes]) -> bytes:
+    """The audio in the messages of a Play stream."""
+    return b"".join(PlayResponse.FromString(message).data for message in messages)
+
+
+def web_messages(body: bytes) -> Iterator[bytes]:
+    """The messages of a gRPC-web answer. Raises LoadFailed when it does not end well."""
+    at = 0
+    while at < len(body) and not body[at] & _TRAILERS:
+        end = at + 5 + int.from_bytes(body[at + 1 : at + 5])
+        yield body[at + 5 : end]
+        at = end
+    if b"grpc-status:0" not in body[at:].replace(b" ", b""):
+        raise LoadFailed(f"a gRPC-web stream ended with {body[at : at + 200]!r}")

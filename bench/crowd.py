@@ -14,8 +14,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 
-from bench.servers import ROOT
-from bench.wrk import LoadFailed
+from bench.launch import ROOT
+from bench.load import LoadFailed
 
 _READS_EVERY = 50
 _SETTLE_S = 0.3

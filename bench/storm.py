@@ -19,11 +19,13 @@ from pathlib import Path
 from bench import report
 from bench.asks import make_asks
 from bench.crowd import Call, Outcome, run_crowd
+from bench.launch import Missing, Server, installed
+from bench.load import LoadFailed
 from bench.options import names, numbers
 from bench.report import Column
-from bench.servers import Missing, Origin, Server, Servers, installed
+from bench.servers import Origin, Servers
 from bench.songs import Song, make_songs
-from bench.wrk import LoadFailed, http_request
+from bench.wrk import http_request
 from reprise.engines.ports import LOOPBACK, free_ports
 from reprise.placement import rank
 
@@ -125,7 +127,7 @@ def _origins(servers: Servers, song: Song, case: Case) -> list[Origin]:
 
 
 def _call(server: Server, song: Song) -> Call:
-    if server.grpc_port == 0:
+    if not server.wants_grant:
         return Call(server.http_port, http_request("GET", song.origin_path, {}))
     (ask,) = make_asks([song], server.name, 0, 1)
     return Call(server.http_port, http_request("GET", song.edge_path(ask.grant), {}))

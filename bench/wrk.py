@@ -1,17 +1,23 @@
 """HTTP load by wrk: one thread on the client's core, taking whole requests in turn from a list that we write.
 
-Requests are made here byte by byte, so that nginx, Varnish and our doors are asked in exactly the way that is meant.
+Requests are made here byte by byte, so that nginx, Varnish and our doors are asked in exactly the way that is meant. wrk is
+watched from outside, by what the kernel counts for it: so connecting, handshakes and the filling of socket buffers stay out of
+what is measured, and answers that are half done count half.
 """
 
 import http.client
+import io
 import json
+import signal
 import socket
 import subprocess
+import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.servers import CLIENT_CORE, need, pinned
+from bench.launch import CLIENT_CORE, Server, connect, cpu_s, need, pinned
+from bench.load import POLL_S, Load, LoadFailed, Plan
 
 SCRIPT = """
 local requests = {{
@@ -24,24 +30,24 @@ function request()
 end
 function done(summary)
   local e = summary.errors
-  io.write(string.format('\\n{{"requests": %d, "bytes": %.0f, "seconds": %f, "errors": %d}}\\n', summary.requests,
-    summary.bytes, summary.duration / 1e6, e.connect + e.read + e.write + e.status + e.timeout))
+  io.write(string.format('\\n{{"bytes": %.0f, "errors": %d}}\\n', summary.bytes,
+    e.connect + e.read + e.write + e.status + e.timeout))
 end
 """
-
-
-class LoadFailed(Exception):
-    """The load generator did not do its work."""
+# wrk is told to stop when all is measured; should nobody be left to tell it, it stops by itself.
+STRAY_S_MAX = 60
+# Longer than any round, for wrk calls an answer that takes longer an error.
+ANSWER_S_MAX = 30
+ENDING_S_MAX = 20.0
+_PIECE_BYTES = 1 << 18
 
 
 @dataclass(frozen=True, slots=True)
-class Load:
-    """What a load generator did and got, heads included in `received_bytes`."""
+class Exchanged:
+    """An answer: its body, and how many bytes the connection carried for it."""
 
-    requests: int
-    received_bytes: int
-    seconds: float
-    errors: int
+    body: bytes
+    wire_bytes: int
 
 
 def http_request(method: str, path: str, headers: Mapping[str, str], body: bytes = b"") -> bytes:
@@ -52,28 +58,101 @@ def http_request(method: str, path: str, headers: Mapping[str, str], body: bytes
     return "\r\n".join([*lines, "", ""]).encode() + body
 
 
-def exchange(port: int, request: bytes) -> bytes:
-    """The body of the answer to one request."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
-        connection.sendall(request)
-        response = http.client.HTTPResponse(connection)
-        response.begin()
-        return response.read()
+def exchange(port: int, request: bytes, *, tls: bool = False) -> Exchanged:
+    """The answer to one request on a connection of its own. Raises LoadFailed for one that is no success."""
+    head, _, body = request.partition(b"\r\n\r\n")
+    with connect(port, tls=tls) as connection:
+        connection.sendall(head + b"\r\nConnection: close\r\n\r\n" + body)
+        raw = _read_all(connection)
+    response = http.client.HTTPResponse(_Received(raw))  # type: ignore[arg-type]  # it only wants a file of it
+    response.begin()
+    if response.status >= 300:
+        raise LoadFailed(f"port {port} answered {response.status}: {response.read(200)!r}")
+    return Exchanged(response.read(), len(raw))
 
 
-def run_wrk(folder: Path, port: int, requests: Sequence[bytes], connections: int, seconds: int) -> Load:
-    """Sends `requests` in turn over `connections` for `seconds`. Raises LoadFailed, Missing."""
+class _Received:
+    """The shape of a socket that `http.client` reads an answer from."""
+
+    def __init__(self, raw: bytes) -> None:
+        self._raw = raw
+
+    def makefile(self, _mode: str) -> io.BytesIO:
+        return io.BytesIO(self._raw)
+
+
+def run_wrk(folder: Path, server: Server, requests: Sequence[bytes], plan: Plan) -> Load:
+    """Sends `requests` in turn. Raises LoadFailed, Missing."""
     need("wrk", "wrk")
     script = folder / "wrk.lua"
     script.write_text(SCRIPT.format(requests=",\n".join(map(_lua_string, requests))))
-    url = f"http://127.0.0.1:{port}/"
-    argv = pinned(CLIENT_CORE, "wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "-s", str(script), url)
-    ended = subprocess.run(argv, capture_output=True, text=True, timeout=seconds + 60, check=False)
+    url = f"{'https' if server.tls else 'http'}://127.0.0.1:{server.http_port}/"
+    argv = (
+        "wrk",
+        "-t1",
+        f"-c{plan.connections}",
+        f"-d{STRAY_S_MAX}s",
+        f"--timeout={ANSWER_S_MAX}s",
+        f"-s{script}",
+        url,
+    )
+    with subprocess.Popen(
+        pinned(CLIENT_CORE, *argv), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        try:
+            before = _when_warm(server, process.pid, plan)
+            time.sleep(plan.seconds)
+            after = _Mark.of(server, process.pid)
+            process.send_signal(signal.SIGINT)
+            out, said = process.communicate(timeout=ENDING_S_MAX)
+        except (OSError, subprocess.TimeoutExpired) as error:
+            raise LoadFailed(f"wrk against {server.name} did not end as it should: {error}") from None
+        finally:
+            process.kill()
     try:
-        found = json.loads(ended.stdout.splitlines()[-1])
+        found = json.loads(out.splitlines()[-1])
     except (IndexError, ValueError):
-        raise LoadFailed(f"wrk gave no result: {ended.stdout[-500:]}{ended.stderr[-500:]}") from None
-    return Load(found["requests"], found["bytes"], found["seconds"], found["errors"])
+        raise LoadFailed(f"wrk against {server.name} gave no result: {out[-500:]}{said[-500:]}") from None
+    return after.since(before, found["errors"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """What the kernel had counted for a server and its client at one moment."""
+
+    at: float
+    read_bytes: int
+    server_cpu_s: float
+    client_cpu_s: float
+
+    @classmethod
+    def of(cls, server: Server, client: int) -> "_Mark":
+        counts = Path(f"/proc/{client}/io").read_text().split()
+        return cls(time.monotonic(), int(counts[counts.index("rchar:") + 1]), server.cpu_s(), cpu_s(client))
+
+    def since(self, before: "_Mark", errors: int) -> Load:
+        return Load(
+            self.read_bytes - before.read_bytes,
+            self.at - before.at,
+            self.server_cpu_s - before.server_cpu_s,
+            self.client_cpu_s - before.client_cpu_s,
+            errors,
+        )
+
+
+def _when_warm(server: Server, client: int, plan: Plan) -> _Mark:
+    first = mark = _Mark.of(server, client)
+    while not plan.warm(mark.read_bytes, mark.at - first.at):
+        time.sleep(POLL_S)
+        mark = _Mark.of(server, client)
+    return mark
+
+
+def _read_all(connection: socket.socket) -> bytes:
+    pieces = []
+    while piece := connection.recv(_PIECE_BYTES):
+        pieces.append(piece)
+    return b"".join(pieces)
 
 
 def _lua_string(data: bytes) -> str:

@@ -33,8 +33,9 @@ def test_edge_prints_a_row_for_each_server_of_each_door(tmp_path: Path) -> None:
     written = tmp_path / "rows.json"
     options = (
         "--rounds=1",
-        "--seconds=1",
+        "--seconds=0.3",
         "--sizes=64k",
+        "--connections=4",
         "--songs=2",
         "--song-bytes=300000",
         "--servers=nginx,reprise,bare",
@@ -42,17 +43,22 @@ def test_edge_prints_a_row_for_each_server_of_each_door(tmp_path: Path) -> None:
     ended = run_bench("edge", *options, f"--json={written}")
     assert ended.returncode == 0, ended.stderr
     rows = table_rows(ended.stdout)
-    assert [(row[0], row[3]) for row in rows] == [
-        ("http", "nginx"),
-        ("http", "reprise"),
-        ("grpc-web", "reprise"),
-        ("grpc", "reprise"),
-        ("grpc", "bare"),
+    assert [(row[0], row[1], row[4]) for row in rows] == [
+        ("http", "-", "nginx"),
+        ("http", "-", "reprise"),
+        ("http", "1.3", "nginx"),
+        ("http", "1.3", "reprise"),
+        ("grpc-web", "-", "reprise"),
+        ("grpc-web", "1.3", "reprise"),
+        ("grpc", "-", "bare"),
+        ("grpc", "-", "reprise"),
     ]
     assert all(row[-1] == "0" for row in rows), ended.stdout
-    measured = json.loads(written.read_text())["rows"]
-    assert all(row["requests_cpu_s"] > 0 and row["rss_mib"] > 0 for row in measured)
-    assert measured[1]["x_nginx"] > 0
+    assert "TLSv1.3" in ended.stdout
+    found = json.loads(written.read_text())
+    assert all(row["requests_cpu_s"] > 0 and row["rss_mib"] > 0 for row in found["rows"])
+    assert [row["x_nginx"] is not None for row in found["rows"]] == [False, True, False, True, True, True, False, False]
+    assert [len(sample["rounds"]) for sample in found["samples"]] == [1] * len(rows)
 
 
 def test_storm_counts_what_the_dead_origin_and_the_other_one_gave() -> None:
