@@ -68,7 +68,19 @@ def test_storm_counts_what_the_dead_origin_and_the_other_one_gave() -> None:
     (row,) = table_rows(ended.stdout)
     assert row[:4] == ["reprise-x3", "6", "dies", "2"], ended.stdout
     assert 1 <= float(row[4]) < 2
-    assert row[-1] == "0", ended.stdout
+    assert row[10] == "0", ended.stdout
+
+
+def test_storm_kills_the_home_edge_and_its_clients_go_on_elsewhere() -> None:
+    options = ("--rounds=1", "--clients=6", "--servers=reprise-x1,reprise-x3", "--origin=home-dies")
+    ended = run_bench("storm", *options, "--song-bytes=1500000")
+    assert ended.returncode == 0, ended.stderr
+    # A lone edge has nowhere to send its clients, so there is no such storm for it.
+    (row,) = table_rows(ended.stdout)
+    assert row[:3] == ["reprise-x3", "6", "home-dies"], ended.stdout
+    errors, left, silence_ms = row[10], row[11], row[12]
+    assert (errors, left) == ("0", "2"), ended.stdout
+    assert silence_ms != "-", "nobody noticed that the edge died"
 
 
 def test_listeners_are_all_served_without_errors() -> None:
