@@ -40,6 +40,7 @@ class Client:
     sock: socket.socket
     reads: bool
     again: Call | None
+    unsent: bytes = b""
     head: bytes = b""
     received: int = 0
     # Where the answer that is being read begins.
@@ -125,7 +126,7 @@ class Crowd:
 
     def _turn(self, fd: int) -> None:
         client = self._waiting[fd]
-        if not self._ended(client):
+        if not (self._unsent(client) if client.unsent else self._ended(client)):
             return
         self._poll.unregister(fd)
         self._waiting.pop(fd).sock.close()
@@ -136,12 +137,23 @@ class Crowd:
         """Asks the second server for the rest."""
         client.broken_s = time.monotonic() - self._started
         client.head, client.start = b"", client.received
-        try:
-            client.sock = _connect(call)
-            client.sock.send(call.request.removesuffix(b"\r\n") + b"Range: bytes=%d-\r\n\r\n" % client.start)
-        except OSError:
-            return
+        client.unsent = call.request.removesuffix(b"\r\n") + b"Range: bytes=%d-\r\n\r\n" % client.start
+        client.sock = socket.socket()
+        client.sock.setblocking(False)
+        # A crowd that waited for one of its connections would be what keeps the others waiting.
+        client.sock.connect_ex(("127.0.0.1", call.port))
         self._wait_for(client)
+        self._poll.modify(client.sock.fileno(), select.EPOLLOUT)
+
+    def _unsent(self, client: Client) -> bool:
+        """Sends the request on a connection that is there now; whether there is none."""
+        try:
+            client.sock.send(client.unsent)
+        except OSError:
+            return True
+        client.unsent = b""
+        self._poll.modify(client.sock.fileno(), select.EPOLLIN)
+        return False
 
     def _ended(self, client: Client) -> bool:
         """Reads what is there; whether this client is done, or its server has left it."""

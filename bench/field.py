@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bench.asks import Ask, http_bytes, make_asks, play_message, played, web_bytes, web_messages
 from bench.grpc_load import hear, run_grpc
-from bench.launch import Server, cipher
+from bench.launch import SERVER_CORE, Server, cipher
 from bench.load import Load, LoadFailed, Plan
 from bench.songs import Song
 from bench.wrk import exchange, run_wrk
@@ -70,7 +70,13 @@ class Field:
         return [name for name in CONTESTANTS.get((door, tls), ()) if (name, tls) in self._servers]
 
     def warm(self) -> None:
-        """Every server reads every song once, and gives whole songs and spans back unchanged at each of its doors."""
+        """Every server reads every song once, and gives whole songs and spans back unchanged at each of its doors.
+
+        Raises LoadFailed, also for a server that is not on the one core that it should have.
+        """
+        for server in self._servers.values():
+            if server.cores() != {SERVER_CORE}:
+                raise LoadFailed(f"{server.name} may run on cores {server.cores()}, not only on {SERVER_CORE}")
         for (door, tls), length in product(CONTESTANTS, (0, CHUNK_BYTES)):
             for name in self.contestants(door, tls):
                 server = self._servers[name, tls]

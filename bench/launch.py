@@ -90,6 +90,11 @@ class Server:
     def cpu_s(self) -> float:
         return sum(map(cpu_s, self.pids))
 
+    def cores(self) -> set[int]:
+        """Where its threads may run."""
+        threads = [int(path.name) for pid in self.pids for path in Path(f"/proc/{pid}/task").iterdir()]
+        return {core for thread in threads for core in os.sched_getaffinity(thread)}
+
     def rss_bytes(self) -> int:
         return sum(int(_stat(pid)[21]) for pid in self.pids) * os.sysconf("SC_PAGE_SIZE")
 
