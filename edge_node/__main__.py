@@ -127,7 +127,7 @@ def _app(
 ) -> App:
     rpc_metrics = RpcMetrics("edge", registry)
     streams = Streams("edge", settings.stream_stall_s_max, registry)
-    express = Express(node.store.ram, node.metrics)
+    express = Express(node.store.ram, node.metrics, node.draining.is_set)
     http, web = HttpDoor(node, gate, express), WebDoor(node, gate, express, rpc_metrics)
 
     def on_listening(grpc_port: int, http_port: int) -> None:

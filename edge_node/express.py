@@ -1,42 +1,51 @@
 """The express lane of the HTTP and gRPC-web doors: RAM hits of listeners who were admitted before, answered in one turn.
 
 A song that plays by ranges asks for the same rendition with the same grant many times. After the first answer both are known:
-the grant's end, the rendition's facts, the headers. What remains is to look whether the bytes are in RAM, and to hand the file
-to the connection: no reader, no task. Everything else, and every doubt, is left to the door itself.
+the grant's end, the rendition's facts, the headers. What remains is to look whether the bytes are in RAM, and to hand them to
+the connection: no reader, no task. Everything else, and every doubt, is left to the door itself.
+
+Small answers are copied from memory by one system call, larger ones are spliced: copying is cheap while it fits the CPU's
+cache (docs/benchmarks.md). gRPC-web is copied at any size, because each of its messages has a head of its own in between.
 
 A path is `/p/<grant>/<song_id>/<rendition_id>`, whichever door it came by.
 
 Invariants: a path is known only while its grant is valid; nothing is answered from here while the edge drains; an answer is
-short enough for the socket to take it at once, so it is no stream and counts as none.
+short enough for the socket to take it soon, so it is no stream and counts as none.
 """
 
 import re
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
+
+from google.protobuf.message import DecodeError
 
 from edge_node.eviction import Key, Part
-from edge_node.location import run_length
 from edge_node.metrics import EdgeMetrics
 from edge_node.play_stream import bytes_head, info_message, step
 from edge_node.ram import RamPart, RamTier
 from reprise import grants
 from reprise.chunks import CHUNK_BYTES, PREFIX_CHUNKS, ByteRange
+from reprise.edge.v1.edge_service_pb2 import PlayRequest
 from reprise.grants import Claims
-from reprise.grpc_web_frames import data_head, trailers_frame
+from reprise.grpc_web_frames import FRAME_HEAD_BYTES, data_head, trailers_frame
 from reprise.http_head import header_block
-from reprise.http_message import FileResponse, Piece, RawHeaders, Wait
+from reprise.http_message import Piece, RawHeaders, ReadyResponse, Wait
 from reprise.manifests import Manifest
 
 PATHS_MAX = 50_000
 # Longer answers are streams: they are counted, paced by their reader, and cut by a purge.
 EXPRESS_BYTES_MAX = 1 << 20
+# Up to here copying costs no more than splicing pages, and is one system call less; measured at 64 KiB, 256 KiB and 1 MiB.
+COPY_BYTES_MAX = 64 * 1024
 _PREFIX_BYTES = PREFIX_CHUNKS * CHUNK_BYTES
 _TRAILERS = trailers_frame(0)
 CORS = (
     ("access-control-allow-origin", "*"),
     ("access-control-expose-headers", "content-range, accept-ranges, etag, content-length"),
 )
-_RANGE = re.compile(rb"bytes=(\d{1,15})-(\d{0,15})\Z")
+_RANGE = re.compile(rb"(\d{1,15})-(\d{0,15})\Z")
 
 
 @dataclass(slots=True)
@@ -71,11 +80,12 @@ class _Rest:
 
 
 class Express:
-    """See the module."""
+    """See the module. `draining` tells whether listeners are to be sent elsewhere."""
 
-    def __init__(self, ram: RamTier, metrics: EdgeMetrics) -> None:
+    def __init__(self, ram: RamTier, metrics: EdgeMetrics, draining: Callable[[], bool]) -> None:
         self._ram = ram
         self._metrics = metrics
+        self._draining = draining
         self._known: dict[str, Known] = {}
 
     def learn(self, path: str, claims: Claims, manifest: Manifest) -> None:
@@ -86,88 +96,146 @@ class Express:
         prefix, tail = Key(manifest.rendition_id, Part.PREFIX), Key(manifest.rendition_id, Part.TAIL)
         self._known[path] = Known(expires, manifest, manifest.size_bytes, media_headers(manifest), prefix, tail)
 
-    def lookup(self, path: str) -> Known | None:
-        """What is known of a path, while its grant is valid."""
-        known = self._known.get(path)
-        if known is not None and known.expires_unix_s <= time.time():
-            del self._known[path]
-            return None
-        return known
-
-    def answer(self, path: str, headers: RawHeaders) -> FileResponse | None:
+    def answer(self, path: str, headers: RawHeaders) -> ReadyResponse | None:
         """The answer to a GET, or None: then the whole way has to be gone."""
-        known = self.lookup(path)
+        known = self._known.get(path)
         if known is None:
             return None
-        wanted = _wanted(headers, known.size_bytes)
-        if wanted is None or wanted.length > EXPRESS_BYTES_MAX:
+        value = _range_value(headers)
+        if value is None:
             return None
-        return self._answer(known, wanted)
+        answer = self._get(known, value)
+        if answer is not None:
+            answer.again = partial(self._get, known)
+        return answer
 
-    def play(self, path: str, offset: int, length: int, headers: bytes) -> FileResponse | None:
-        """The answer to a gRPC-web Play of `length` bytes from `offset` (0: to the end), or None."""
-        known = self.lookup(path)
-        if known is None or offset >= known.size_bytes:
+    def play(self, path: str, body: bytes, wanted: PlayRequest, headers: bytes) -> ReadyResponse | None:
+        """The answer to a gRPC-web Play, which is `body` on the wire, or None."""
+        known = self._known.get(path)
+        if known is None:
             return None
-        span = ByteRange(offset, min(offset + length, known.size_bytes) if length else known.size_bytes)
-        if span.length > EXPRESS_BYTES_MAX:
-            return None
-        pieces = self._messages(known, span)
-        if pieces is None:
-            return None
-        self._metrics.express_web_hits += 1
-        self._metrics.express_web_bytes += span.length
-        total = sum(len(piece.head) + piece.count for piece in pieces)
-        return FileResponse(200, headers, total, pieces[0], _Rest(pieces[1:]))
+        answer = self._messages(known, wanted.offset_bytes, wanted.length_bytes, headers)
+        if answer is not None:
+            who = PlayRequest(grant=wanted.grant, song_id=wanted.song_id, rendition_id=wanted.rendition_id)
+            same = body[: FRAME_HEAD_BYTES + who.ByteSize()]
+            if same.endswith(who.SerializeToString()):
+                answer.again = partial(self._play_again, known, same, headers)
+        return answer
 
-    def _messages(self, known: Known, span: ByteRange) -> list[Piece] | None:
-        """StreamInfo, chunks and trailers as they go over the wire."""
-        info = info_message(known.manifest, span)
-        head = data_head(len(info)) + info
-        pieces = []
-        position = span.start
-        while position < span.end:
-            size = step(position, span.end)
-            piece = self._piece(known.prefix if position < _PREFIX_BYTES else known.tail, position, position + size)
-            if piece is None:
+    def _get(self, known: Known, value: bytes) -> ReadyResponse | None:
+        """The bytes that `Range: bytes=` asks for; all of them when there was none."""
+        start, end = 0, known.size_bytes
+        if value:
+            match = _RANGE.match(value)
+            if match is None:
                 return None
-            inner = bytes_head(size)
-            piece.head = head + data_head(len(inner) + size) + inner
-            pieces.append(piece)
-            head = b""
-            position += size
-        return [*pieces, Piece(_TRAILERS)]
-
-    def _answer(self, known: Known, wanted: ByteRange) -> FileResponse | None:
-        start, end = wanted.start, wanted.end
-        rest = None
-        if end <= _PREFIX_BYTES or start >= _PREFIX_BYTES:
-            first = self._piece(known.prefix if start < _PREFIX_BYTES else known.tail, start, end)
-        else:
-            first = self._piece(known.prefix, start, _PREFIX_BYTES)
-            rest = self._piece(known.tail, _PREFIX_BYTES, end)
-            if rest is None:
-                return None
-        if first is None:
-            return None
+            first, last = match.groups()
+            start = int(first)
+            if last:
+                end = min(int(last) + 1, end)
         length = end - start
+        if not 0 < length <= EXPRESS_BYTES_MAX or not self._may(known):
+            return None
+        if length == known.size_bytes:
+            answer = ReadyResponse(200, known.headers, length, [])
+        else:
+            range_line = b"Content-Range: bytes %d-%d/%d\r\n" % (start, end - 1, known.size_bytes)
+            answer = ReadyResponse(206, known.headers + range_line, length, [])
+        fill = self._copy if length <= COPY_BYTES_MAX else self._splice
+        if not fill(known, start, end, answer):
+            return None
         self._metrics.express_hits += 1
         self._metrics.express_bytes += length
-        if length == known.size_bytes:
-            return FileResponse(200, known.headers, length, first, _Rest([rest]) if rest else None)
-        headers = known.headers + content_range(wanted, known.size_bytes)
-        return FileResponse(206, headers, length, first, _Rest([rest]) if rest else None)
+        return answer
 
-    def _piece(self, key: Key, start: int, end: int) -> Piece | None:
+    def _copy(self, known: Known, start: int, end: int, answer: ReadyResponse) -> bool:
+        while start < end:
+            view = self._view(known, start, end)
+            if view is None:
+                return False
+            answer.buffers.append(view)
+            start += len(view)
+        return True
+
+    def _splice(self, known: Known, start: int, end: int, answer: ReadyResponse) -> bool:
+        pieces = []
+        while start < end:
+            stop = _part_end(start, end)
+            part = self._part(known, start, stop)
+            if part is None:
+                return False
+            file = part.file
+            pieces.append(Piece(b"", file.fd, start, stop - start, file, file.mapped()))
+            start = stop
+        answer.file = pieces[0]
+        if len(pieces) > 1:
+            answer.rest = _Rest(pieces[1:])
+        return True
+
+    def _play_again(self, known: Known, same: bytes, headers: bytes, body: bytes) -> ReadyResponse | None:
+        """A Play whose request differs at most in its span; protobuf gives each number by itself."""
+        if not body.startswith(same):
+            return None
+        try:
+            span = PlayRequest.FromString(body[len(same) :])
+        except DecodeError:
+            return None
+        if span.grant or span.song_id or span.rendition_id:
+            return None
+        return self._messages(known, span.offset_bytes, span.length_bytes, headers)
+
+    def _messages(self, known: Known, offset: int, length: int, headers: bytes) -> ReadyResponse | None:
+        """StreamInfo, chunks and trailers as they go over the wire. `length` 0 is to the end."""
+        end = min(offset + length, known.size_bytes) if length else known.size_bytes
+        if not 0 < end - offset <= EXPRESS_BYTES_MAX or not self._may(known):
+            return None
+        info = info_message(known.manifest, ByteRange(offset, end))
+        head = data_head(len(info)) + info
+        answer = ReadyResponse(200, headers, len(_TRAILERS), [])
+        buffers, position = answer.buffers, offset
+        while position < end:
+            size = step(position, end)
+            view = self._view(known, position, position + size)
+            if view is None:
+                return None
+            inner = bytes_head(size)
+            head += data_head(len(inner) + size) + inner
+            buffers += (head, view)
+            answer.length += len(head) + size
+            head = b""
+            position += size
+        buffers.append(_TRAILERS)
+        self._metrics.express_web_hits += 1
+        self._metrics.express_web_bytes += end - offset
+        return answer
+
+    def _may(self, known: Known) -> bool:
+        return known.expires_unix_s > time.time() and not self._draining()
+
+    def _view(self, known: Known, start: int, end: int) -> memoryview | None:
+        """The bytes from `start` to `end` or to the end of their part, when they are in RAM."""
+        end = _part_end(start, end)
+        part = self._part(known, start, end)
+        mapped = part.file.mapped() if part is not None else None
+        return None if mapped is None else mapped.view[start:end]
+
+    def _part(self, known: Known, start: int, end: int) -> RamPart | None:
+        """The part that has all these bytes in RAM."""
+        key = known.prefix if start < _PREFIX_BYTES else known.tail
         part: RamPart | None = self._ram.part(key)
         if part is None:
             return None
         chunk = start // CHUNK_BYTES
-        count = (end - 1) // CHUNK_BYTES - chunk + 1
-        if run_length(part.present, chunk, count) < count:
+        wanted = (1 << (end - 1) // CHUNK_BYTES - chunk + 1) - 1
+        if part.present >> chunk & wanted != wanted:
             return None
         self._ram.policy.touch(key)
-        return Piece(b"", part.file.fd, start, end - start, part.file)
+        return part
+
+
+def _part_end(start: int, end: int) -> int:
+    """Where the bytes from `start` end, or their part."""
+    return min(end, _PREFIX_BYTES) if start < _PREFIX_BYTES else end
 
 
 def media_headers(manifest: Manifest) -> bytes:
@@ -188,22 +256,15 @@ def content_range(span: ByteRange, size_bytes: int) -> bytes:
     return b"Content-Range: bytes %d-%d/%d\r\n" % (span.start, span.end - 1, size_bytes)
 
 
-def _wanted(headers: RawHeaders, size_bytes: int) -> ByteRange | None:
-    """The bytes asked for; None when a header asks for more thought: conditions, odd ranges."""
-    value = None
+def _range_value(headers: RawHeaders) -> bytes | None:
+    """What follows `bytes=`, or nothing without a Range; None when a header asks for more thought: conditions, odd ranges."""
+    value = b""
     for name, text in headers:
         first = name[0] | 0x20
         if first == 0x72 and name.lower() == b"range":
-            if value is not None:
+            if value or not text.startswith(b"bytes=") or len(text) == len(b"bytes="):
                 return None
-            value = text
+            value = text[len(b"bytes=") :]
         elif first == 0x69 and name[:3].lower() == b"if-":
             return None
-    if value is None:
-        return ByteRange(0, size_bytes)
-    match = _RANGE.match(value)
-    if match is None:
-        return None
-    start, last = int(match[1]), match[2]
-    end = min(int(last) + 1, size_bytes) if last else size_bytes
-    return ByteRange(start, end) if start < end else None
+    return value

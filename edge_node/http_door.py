@@ -37,7 +37,7 @@ class RangeBody:
         if run is None:
             return WAIT
         self._position += run.length
-        return Piece(b"", run.file.fd, run.offset, run.length, run.file)
+        return Piece(b"", run.file.fd, run.offset, run.length, run.file, run.file.mapped())
 
     def on_ready(self, wake: Callable[[], None]) -> None:
         self._reader.want(self._position // CHUNK_BYTES, wake)
@@ -56,7 +56,7 @@ class HttpDoor:
         self._express = express
 
     def __call__(self, request: Request) -> Answer | Awaitable[Answer]:
-        if request.method == "GET" and not self._node.draining.is_set():
+        if request.method == "GET":
             answer = self._express.answer(request.path, request.raw)
             if answer is not None:
                 return answer

@@ -9,7 +9,7 @@ import os
 
 from edge_node.eviction import Key, Part, Refused, S3Fifo
 from edge_node.location import Extent, Tier, run_length
-from edge_node.open_file import OpenFile
+from edge_node.open_file import MemoryFile
 from edge_node.pages import pages_bytes
 from edge_node.store_metrics import StoreMetrics
 from reprise.chunks import CHUNK_BYTES
@@ -28,7 +28,7 @@ class RamPart:
     __slots__ = ("file", "manifest", "present")
 
     def __init__(self, key: Key, manifest: Manifest) -> None:
-        self.file = OpenFile(os.memfd_create(f"reprise-{key.rendition_id[:12]}-{key.part.value}", os.MFD_CLOEXEC))
+        self.file = MemoryFile(os.memfd_create(f"reprise-{key.rendition_id[:12]}-{key.part.value}", os.MFD_CLOEXEC))
         # Sparse: a chunk lies at the same offset as in the rendition, and only written pages cost memory.
         os.ftruncate(self.file.fd, manifest.size_bytes)
         self.manifest = manifest

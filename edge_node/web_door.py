@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 
 from google.protobuf.message import DecodeError
 from grpc import StatusCode
@@ -27,7 +28,7 @@ from reprise.edge.v1.edge_service_pb2 import PlayRequest
 from reprise.errors import InvalidRequest, RepriseError
 from reprise.grpc_web_frames import DeadlinePassed, data_head, encoding_of, trailers_frame
 from reprise.http_head import header_block
-from reprise.http_message import WAIT, Answer, FileResponse, Piece, Request, Response, Wait
+from reprise.http_message import WAIT, Again, Answer, Piece, ReadyResponse, Request, Response, Wait
 from reprise.ids import check_id, check_sha256
 from reprise.rpc import RpcMetrics
 
@@ -129,6 +130,7 @@ class WebDoor:
         self._express = express
         self._gate = gate
         self._metrics = metrics
+        self._observe_ok = metrics.seconds.labels(PATH.rpartition("/")[2], "grpc-web", StatusCode.OK.name).observe
 
     def takes(self, request: Request) -> bool:
         """Whether this door serves the request, rather than the bridge."""
@@ -146,6 +148,8 @@ class WebDoor:
             quick = self._quick(request, wanted)
             if quick is not None:
                 observe(StatusCode.OK)
+                if quick.again is not None:
+                    quick.again = partial(self._repeat, quick.again)
                 return quick
             call = self._admit(request, wanted, observe)
         except RepriseError as error:
@@ -153,11 +157,18 @@ class WebDoor:
             return grpc_web.refusal(request, error)
         return self._cold(call) if call.reader.manifest is None else self._answer(call)
 
-    def _quick(self, request: Request, wanted: PlayRequest) -> FileResponse | None:
+    def _quick(self, request: Request, wanted: PlayRequest) -> ReadyResponse | None:
         """By the express lane, which leaves at once and so needs no deadline. Malformed ones are not its business."""
-        if self._node.draining.is_set() or any(name.lower() == b"grpc-timeout" for name, _ in request.raw):
+        if any(name.lower() == b"grpc-timeout" for name, _ in request.raw):
             return None
-        return self._express.play(_path(wanted), wanted.offset_bytes, wanted.length_bytes, _headers(request))
+        return self._express.play(_path(wanted), request.body, wanted, _headers(request))
+
+    def _repeat(self, again: Again, body: bytes) -> ReadyResponse | None:
+        started = time.monotonic()
+        answer = again(body)
+        if answer is not None:
+            self._observe_ok(time.monotonic() - started)
+        return answer
 
     def _admit(self, request: Request, wanted: PlayRequest, observe: Callable[[StatusCode], None]) -> _Call:
         timeout_s = grpc_web.timeout_s(request)

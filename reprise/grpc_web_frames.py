@@ -18,6 +18,7 @@ from reprise.errors import InvalidRequest, QuotaExceeded, Unavailable
 Metadata = tuple[tuple[str, str | bytes], ...]
 
 _HEAD = struct.Struct(">BI")
+FRAME_HEAD_BYTES = _HEAD.size
 _COMPRESSED, _TRAILERS = 0x01, 0x80
 _MEDIA_TYPE = re.compile(r"application/grpc-web(-text)?(\+proto)?\Z")
 _TIMEOUT = re.compile(r"([0-9]{1,8})([HMSmun])\Z")

@@ -14,7 +14,7 @@ from collections import deque
 from typing import TYPE_CHECKING, Any
 
 from reprise.http_head import CONTINUE
-from reprise.http_message import Answer, FileResponse, Request, Response, text_response
+from reprise.http_message import Answer, ReadyResponse, Request, Response, text_response
 from reprise.http_request import Parsed, RequestParser
 from reprise.http_sending import Sender
 from reprise.log import get_logger
@@ -31,12 +31,14 @@ _LINGER_S = 2.0
 class Connection(Sender):
     """State of one connection; all methods run on the event loop."""
 
-    __slots__ = ("_eof", "_handling", "_lingering", "_parser", "_queue", "_reading", "_task")
+    __slots__ = ("_alone", "_eof", "_handling", "_lingering", "_parser", "_queue", "_reading", "_task")
 
     def __init__(self, server: "HttpServer", sock: socket.socket, peer: str) -> None:
         super().__init__(server, sock)
         self._parser = RequestParser(peer, server.limits.header_bytes_max, server.limits.body_bytes_max)
         self._queue: deque[Parsed] = deque()
+        # What was just received, when it is one request and nothing else.
+        self._alone = b""
         self._task: asyncio.Future[Any] | None = None
         self._eof = self._handling = self._lingering = False
         self._reading = True
@@ -71,14 +73,30 @@ class Connection(Sender):
             self._pause_reading()
 
     def _feed(self, data: bytes) -> None:
+        alone = self._parser.between and not self._handling
+        if alone:
+            answer = self._server.repeats.answer(data)
+            if answer is not None:
+                self._repeat(answer)
+                return
         if self._parser.received_bytes == 0 and not self._handling:
             self.deadline = self._server.now + self._server.limits.request_s_max
-        self._queue.extend(self._parser.feed(data))
+        parsed = self._parser.feed(data)
+        self._queue.extend(parsed)
         if self._parser.expects_continue and not self._handling and not self._queue:
             self._parser.expects_continue = False
             # Twenty-five bytes on a connection that has sent nothing yet: the socket takes them.
             self._sock.send(CONTINUE)
+        self._alone = data if alone and len(parsed) == 1 and self._parser.between else b""
         self._advance()
+        self._alone = b""
+
+    def _repeat(self, answer: ReadyResponse) -> None:
+        """Answers a request that was known by its bytes."""
+        self._handling = True
+        self._keep_alive = not self._eof and not self._server.stopping
+        self._server.stats.requests += 1
+        self._respond_ready(answer)
 
     # Handling
 
@@ -117,7 +135,7 @@ class Connection(Sender):
         except Exception as error:
             self._respond(request.method, _failure(error, request))
             return
-        if isinstance(answer, FileResponse | Response):
+        if isinstance(answer, ReadyResponse | Response):
             self._answer(request, answer)
             return
         self._task = task = asyncio.ensure_future(answer)
@@ -137,8 +155,10 @@ class Connection(Sender):
         self._advance()
 
     def _answer(self, request: Request, answer: Answer) -> None:
-        if isinstance(answer, FileResponse):
-            self._respond_file(answer)
+        if isinstance(answer, ReadyResponse):
+            if answer.again is not None and self._alone and self._keep_alive:
+                self._server.repeats.learn(self._alone, answer.again)
+            self._respond_ready(answer)
         else:
             self._respond(request.method, answer)
 
@@ -146,6 +166,8 @@ class Connection(Sender):
 
     def _finish(self) -> None:
         self._handling = False
+        if self._paced:
+            self._end_pace()
         if self._writing:
             self._drop_writer()
         if self._keep_alive:
@@ -215,7 +237,7 @@ class Connection(Sender):
 
 
 def _give_back(answer: Answer) -> None:
-    body = answer.rest if isinstance(answer, FileResponse) else answer.body
+    body = answer.rest if isinstance(answer, ReadyResponse) else answer.body
     if body is not None and not isinstance(body, bytes):
         body.close()
 

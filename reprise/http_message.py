@@ -18,20 +18,31 @@ class Wait(Enum):
 
 
 WAIT: Final = Wait.WAIT
+Buffer = bytes | memoryview
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """A whole file in this process's memory, from `address` on. What was once sent of it never changes."""
+
+    view: memoryview
+    address: int
 
 
 @dataclass(slots=True)
 class Piece:
-    """Bytes to send: `head`, then `count` bytes of the open file `fd` from `offset` (by sendfile; count 0 means none).
+    """Bytes to send: `head`, then `count` bytes of the open file `fd` from `offset` (count 0 means none).
 
     `keep` is referred to until the piece has left: a slow socket may take a while, and `fd` must stay that file's.
+    `mapped` is the same file in memory, where it is: a cheaper way for large pieces, and for TLS.
     """
 
-    head: bytes
+    head: Buffer
     fd: int = -1
     offset: int = 0
     count: int = 0
     keep: object = None
+    mapped: Mapped | None = None
 
 
 class Body(Protocol):
@@ -90,19 +101,35 @@ def _joined(raw: RawHeaders) -> dict[str, str]:
     return headers
 
 
-@dataclass(slots=True)
-class FileResponse:
-    """Bytes of an open file, all of them at hand: what a cache answers most. Costs no body object and no task.
+# Answers the same request with another variable part: of a GET the value of `Range: bytes=` (or nothing), of a POST its body.
+Again = Callable[[bytes], "ReadyResponse | None"]
 
-    `headers` as bytes (`reprise.http_head.header_block`); `rest` is what follows the file's bytes, if anything does.
+
+@dataclass(slots=True)
+class ReadyResponse:
+    """Bytes that are all at hand: what a cache answers most. Costs no body object and no task.
+
+    After the head come `buffers`, which leave by one system call and one copy, and then `file` by sendfile: what is dearer
+    depends on the size (docs/benchmarks.md). `length` is that of both, `headers` are `reprise.http_head.header_block`.
     """
 
     status: int
     headers: bytes
-    # Of the whole answer.
     length: int
-    first: Piece
+    buffers: list[Buffer]
+    file: Piece | None = None
+    # What follows the file.
     rest: "Body | None" = None
+    # Set, it may be called instead of the handler for requests that differ from this one in their variable part only.
+    again: Again | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How fast a long body leaves: the first `burst_bytes` as fast as the peer takes them, the rest at `bytes_per_s`."""
+
+    burst_bytes: int
+    bytes_per_s: int
 
 
 @dataclass(slots=True)
@@ -119,9 +146,10 @@ class Response:
     close: bool = False
     # For HEAD and 304: the length that a GET would have, when the body is not given.
     content_length: int | None = None
+    pace: Pace | None = None
 
 
-Answer = Response | FileResponse
+Answer = Response | ReadyResponse
 Handler = Callable[[Request], Answer | Awaitable[Answer]]
 
 

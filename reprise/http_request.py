@@ -34,6 +34,7 @@ class RequestParser:
         "_peer",
         "_says_connection",
         "_url",
+        "between",
         "expects_continue",
         "received_bytes",
     )
@@ -48,6 +49,8 @@ class RequestParser:
         self.received_bytes = 0
         self.expects_continue = False
         self.on_message_begin()
+        # No part of a request is here.
+        self.between = True
 
     def feed(self, data: bytes) -> list[Parsed]:
         """The requests that `data` completes. After a Response in the list, or a keep-alive of False, feed no more."""
@@ -70,6 +73,7 @@ class RequestParser:
     # Callbacks of httptools; what they raise comes out of `feed_data` as the context of its own error.
 
     def on_message_begin(self) -> None:
+        self.between = False
         self._url = b""
         self._headers: RawHeaders = []
         self._body: list[bytes] = []
@@ -128,6 +132,7 @@ class RequestParser:
             # llhttp would keep an HTTP/1.0 connection that asks for it; we end all of them.
             keep_alive = keep_alive and self._llhttp.get_http_version() == "1.1"
         self._done.append((request, keep_alive))
+        self.between = True
         self.received_bytes = 0
         self.expects_continue = False
 

@@ -22,13 +22,13 @@ from prometheus_client.registry import Collector
 from reprise.http_connection import Connection
 from reprise.http_head import date_line
 from reprise.http_message import Handler
+from reprise.http_repeats import Repeats
+from reprise.http_splice import MemoryPipe
 from reprise.http_tls import SCRATCH_BYTES, Certificates, TlsConnection
 from reprise.log import get_logger
 
 log = get_logger()
 _ACCEPTS_PER_TURN = 128
-# The kernel doubles it for its own book-keeping.
-_SEND_BUFFER_BYTES = 256 * 1024
 _SWEEP_S = 1.0
 _REFUSED = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
 
@@ -56,6 +56,7 @@ class HttpStats:
     accepted: int = 0
     requests: int = 0
     sent_bytes: int = 0
+    paced: int = 0
     responses: dict[int, int] = field(default_factory=dict)
     ended: dict[str, int] = field(default_factory=dict)
 
@@ -79,8 +80,10 @@ class HttpServer(Collector):
         self.limits = limits
         self.stats = HttpStats()
         self.connections: set[Connection] = set()
+        self.repeats = Repeats()
         # Where TLS connections read files to, one after the other.
         self.scratch = memoryview(bytearray(SCRATCH_BYTES if certificates else 0))
+        self.pipe = _memory_pipe()
         self.loop = asyncio.get_running_loop()
         self.date = date_line(time.time())
         self.now = time.monotonic()
@@ -115,6 +118,9 @@ class HttpServer(Collector):
             connection.close("server_stopped")
         if self._sweeper:
             self._sweeper.cancel()
+        if self.pipe is not None:
+            self.pipe.close()
+            self.pipe = None
 
     def _accept(self) -> None:
         assert self._listener is not None
@@ -132,8 +138,6 @@ class HttpServer(Collector):
                 self._refuse(sock)
                 continue
             sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            # Left to itself the kernel would buffer 4 MiB for each slow reader: a whole song.
-            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER_BYTES)
             self.connections.add(self._connection(sock, str(address[0])))
 
     def _connection(self, sock: socket.socket, peer: str) -> Connection:
@@ -192,6 +196,7 @@ class HttpServer(Collector):
         yield GaugeMetricFamily(f"{prefix}_connections", "Open connections", value=len(self.connections))
         yield CounterMetricFamily(f"{prefix}_accepted", "Connections accepted", value=self.stats.accepted)
         yield CounterMetricFamily(f"{prefix}_sent_bytes", "Bytes given to the kernel", value=self.stats.sent_bytes)
+        yield CounterMetricFamily(f"{prefix}_paced", "Responses that went on at a pace", value=self.stats.paced)
         responses = CounterMetricFamily(f"{prefix}_responses", "Responses by status", labels=["status"])
         for status, count in self.stats.responses.items():
             responses.add_metric([str(status)], count)
@@ -205,3 +210,11 @@ class HttpServer(Collector):
         for cause, count in self.stats.ended.items():
             ended.add_metric([cause], count)
         yield ended
+
+
+def _memory_pipe() -> MemoryPipe | None:
+    """None where the system gives none: then files leave by sendfile."""
+    try:
+        return MemoryPipe()
+    except (OSError, AttributeError):
+        return None

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from reprise.config import ConfigError
 from reprise.http_connection import RECEIVE_BYTES, Connection
-from reprise.http_message import FileResponse
+from reprise.http_message import Buffer, ReadyResponse
 from reprise.log import get_logger
 
 if TYPE_CHECKING:
@@ -111,23 +111,39 @@ class TlsConnection(Connection):
         except ssl.SSLEOFError:
             return b""
 
-    def _send(self, data: bytes | memoryview, *, more: bool) -> int:  # noqa: ARG002 - TLS has records, not MSG_MORE
+    def _send(self, buffers: list[Buffer], *, more: bool) -> int:  # noqa: ARG002 - TLS has records, not MSG_MORE
+        """Small buffers share a record: they go by way of the scratch buffer, as much as it holds."""
+        if len(buffers) == 1:
+            return self._encrypt(buffers[0])
+        scratch, filled = self._server.scratch, 0
+        for buffer in buffers:
+            taken = buffer[: SCRATCH_BYTES - filled]
+            scratch[filled : filled + len(taken)] = taken
+            filled += len(taken)
+        return self._encrypt(scratch[:filled])
+
+    def _send_file(self) -> int:
+        if self._mapped is not None:
+            end = self._offset + min(self._count, SCRATCH_BYTES)
+            sent = self._encrypt(self._mapped.view[self._offset : end])
+            self._sent_of_file(sent)
+            return sent
+        scratch = self._server.scratch
+        count = os.preadv(self._file, [scratch[: min(self._count, SCRATCH_BYTES)]], self._offset)
+        if count == 0:
+            raise OSError("the file ended before the piece")
+        sent = self._encrypt(scratch[:count])
+        self._sent_of_file(sent)
+        return sent
+
+    def _encrypt(self, data: Buffer) -> int:
         try:
             return self._tls.send(data)
         except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             raise BlockingIOError from None
 
-    def _send_file(self) -> int:
-        scratch = self._server.scratch
-        count = os.preadv(self._file, [scratch[: min(self._count, SCRATCH_BYTES)]], self._offset)
-        if count == 0:
-            raise OSError("the file ended before the piece")
-        sent = self._send(scratch[:count], more=False)
-        self._sent_of_file(sent)
-        return sent
-
-    def _respond_file(self, answer: FileResponse) -> None:
-        self._begin_file(answer)
+    def _respond_ready(self, answer: ReadyResponse) -> None:
+        self._begin(answer)
         self._pump()
 
     def _end_sending(self) -> None:

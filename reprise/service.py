@@ -26,7 +26,7 @@ from reprise import config, open_files, rpc, tracing
 from reprise import log as logs
 from reprise.errors import RepriseError
 from reprise.grpc_web import Bridge, method_table
-from reprise.http_message import Answer, FileResponse, Handler, Request, Response, Route, text_response
+from reprise.http_message import Answer, Handler, ReadyResponse, Request, Response, Route, text_response
 from reprise.http_server import HttpServer, Limits
 from reprise.http_tls import Certificates
 from reprise.metrics import LoopLag, process_collectors, render
@@ -249,7 +249,7 @@ async def _in_span(route: Route, request: Request) -> Answer:
     """The caller's trace goes on in what the handler starts. Named by the route: paths carry grants."""
     with tracing.server_span(f"{request.method} {route.prefix}", request.headers.items()):
         answer = route.handler(request)
-        return answer if isinstance(answer, Response | FileResponse) else await answer
+        return answer if isinstance(answer, Response | ReadyResponse) else await answer
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
@@ -20,7 +21,8 @@ from edge_node.store_metrics import StoreMetrics
 from reprise.chunks import CHUNK_BYTES
 from reprise.edge.v1.edge_service_pb2 import PlayRequest, PlayResponse
 from reprise.grants import Claims
-from reprise.http_message import FileResponse, Piece
+from reprise.grpc_web_frames import data_head
+from reprise.http_message import ReadyResponse
 from reprise.manifests import Manifest, chunk_digests
 from reprise.types.v1.types_pb2 import Manifest as ManifestMessage
 from tests.edge_node.edges import SONG_ID, get, make_audio, running_edge, scripted_origin
@@ -30,7 +32,7 @@ AUDIO = make_audio(12 * CHUNK_BYTES + 777)
 PATH = f"/p/grant/{SONG_ID}/{AUDIO.rendition_id}"
 
 
-def express(chunks: set[int], expires_in_s: float = 600) -> tuple[Express, EdgeMetrics]:
+def express(chunks: set[int], expires_in_s: float = 600, *, draining: bool = False) -> tuple[Express, EdgeMetrics]:
     """A lane that knows PATH, with these chunks in RAM."""
     ram = RamTier(64 << 20, 1000, StoreMetrics(CollectorRegistry()))
     manifest = Manifest(_rendition(), tuple(chunk_digests(AUDIO.data)), AUDIO.signed)
@@ -38,7 +40,7 @@ def express(chunks: set[int], expires_in_s: float = 600) -> tuple[Express, EdgeM
         part = Part.PREFIX if chunk < 8 else Part.TAIL
         ram.write(Key(AUDIO.rendition_id, part), chunk, _chunk(chunk), manifest)
     metrics = EdgeMetrics(CollectorRegistry(), lambda: 0, lambda: 0, lambda: 0)
-    lane = Express(ram, metrics)
+    lane = Express(ram, metrics, lambda: draining)
     claims = Claims("listen", "b", "edge-1", "s", "g", int(time.time() + expires_in_s), song_id=SONG_ID)
     lane.learn(PATH, claims, manifest)
     return lane, metrics
@@ -52,11 +54,12 @@ def _chunk(number: int) -> bytes:
     return AUDIO.data[number * CHUNK_BYTES : (number + 1) * CHUNK_BYTES]
 
 
-def content(answer: FileResponse) -> bytes:
-    pieces = [answer.first]
+def content(answer: ReadyResponse) -> bytes:
+    pieces = [answer.file] if answer.file else []
     while answer.rest is not None and (piece := answer.rest.next()) is not None:
         pieces.append(piece)  # type: ignore[arg-type]
-    return b"".join(os.pread(piece.fd, piece.count, piece.offset) for piece in pieces)
+    spliced = b"".join(os.pread(piece.fd, piece.count, piece.offset) for piece in pieces)
+    return b"".join(map(bytes, answer.buffers)) + spliced
 
 
 @given(st.integers(0, len(AUDIO.data) + 10), st.integers(0, len(AUDIO.data) + 10) | st.none())
@@ -129,21 +132,91 @@ async def test_many_readers_at_once_get_each_their_own_bytes(tmp_path: Path) -> 
         assert all(answer.content == AUDIO.data[n:] for n, answer in enumerate(answers))
 
 
-@given(st.integers(0, len(AUDIO.data) + 5), st.integers(0, len(AUDIO.data) + 5))
-def test_any_play_over_grpc_web_is_info_then_chunks_then_trailers(offset: int, length: int) -> None:
+def play_body(offset: int, length: int, grant: str = "grant") -> tuple[PlayRequest, bytes]:
+    wanted = PlayRequest(
+        grant=grant, song_id=SONG_ID, rendition_id=AUDIO.rendition_id, offset_bytes=offset, length_bytes=length
+    )
+    message = wanted.SerializeToString()
+    return wanted, data_head(len(message)) + message
+
+
+def play(lane: Express, offset: int, length: int) -> ReadyResponse | None:
+    wanted, body = play_body(offset, length)
+    return lane.play(PATH, body, wanted, b"")
+
+
+SPANS = st.tuples(st.integers(0, len(AUDIO.data) + 5), st.integers(0, len(AUDIO.data) + 5))
+
+
+@given(SPANS, SPANS)
+def test_a_repeated_play_gets_what_a_first_one_would(first: tuple[int, int], second: tuple[int, int]) -> None:
+    lane, _ = express(set(range(13)))
+    answer, expected = play(lane, *first), play(lane, *second)
+    if answer is None:
+        return
+    assert answer.again is not None
+    body = play_body(*second)[1]
+    repeated = answer.again(body)
+    if len(body) == len(play_body(*first)[1]):
+        assert (repeated is None) == (expected is None)
+    else:
+        assert repeated is None, "a frame of another length is another shape"
+    if repeated is not None and expected is not None:
+        assert content(repeated) == content(expected)
+
+
+def test_a_repeated_play_with_anything_but_another_span_is_left_to_the_whole_way() -> None:
+    lane, _ = express(set(range(13)))
+    answer = play(lane, 0, 10)
+    assert answer is not None
+    assert answer.again is not None
+    body = play_body(0, 10)[1]
+    assert answer.again(body) is not None
+    assert answer.again(play_body(0, 10, grant="grunt")[1]) is None
+    # The last of repeated fields counts: this one ends with another grant.
+    assert answer.again(body + PlayRequest(grant="other").SerializeToString()) is None
+    assert answer.again(b"\x01" + body[1:]) is None
+    assert answer.again(body + b"\xff\xff") is None
+
+
+@given(SPANS, SPANS)
+def test_a_repeated_get_gets_what_a_first_one_would(first: tuple[int, int], second: tuple[int, int]) -> None:
+    lane, _ = express(set(range(13)))
+    values = [b"%d-%d" % span for span in (first, second)]
+    answer, expected = [lane.answer(PATH, [(b"Range", b"bytes=" + value)]) for value in values]
+    if answer is None:
+        return
+    assert answer.again is not None
+    repeated = answer.again(values[1])
+    assert (repeated is None) == (expected is None)
+    if repeated is not None and expected is not None:
+        assert (content(repeated), repeated.headers) == (content(expected), expected.headers)
+
+
+@pytest.mark.parametrize("value", [b"-5", b"0-1,4-5", b" 0-1", b"0-1 ", b"+0-1", b"1-0", b"x", b"0-1\n"])
+def test_a_repeated_get_with_an_odd_range_is_left_to_the_whole_way(value: bytes) -> None:
+    lane, _ = express(set(range(13)))
+    answer = lane.answer(PATH, [(b"Range", b"bytes=0-9")])
+    assert answer is not None
+    assert answer.again is not None
+    assert answer.again(value) is None
+
+
+def test_nothing_is_repeated_while_the_edge_drains_or_after_the_grant() -> None:
+    for lane, _ in (express(set(range(13)), draining=True), express(set(range(13)), expires_in_s=-61)):
+        assert lane.answer(PATH, [(b"Range", b"bytes=0-9")]) is None
+        assert play(lane, 0, 10) is None
+
+
+@given(SPANS)
+def test_any_play_over_grpc_web_is_info_then_chunks_then_trailers(span: tuple[int, int]) -> None:
+    offset, length = span
     lane, metrics = express(set(range(13)))
-    answer = lane.play(PATH, offset, length, b"")
+    answer = play(lane, offset, length)
     if answer is None:
         assert offset >= len(AUDIO.data)
         return
-    wire = (
-        answer.first.head
-        + content_of(answer.first)
-        + b"".join(
-            piece.head + content_of(piece)
-            for piece in iter(answer.rest.next, None)  # type: ignore[union-attr, arg-type]
-        )
-    )
+    wire = content(answer)
     assert len(wire) == answer.length
     frames = web_frames(wire)
     assert frames[-1] == (0x80, b"grpc-status: 0\r\n")
@@ -163,7 +236,3 @@ async def test_a_warm_play_over_grpc_web_goes_by_the_lane_and_gives_the_same_byt
         cold, warm = [(await web_play(edge, request)).content for _ in range(2)]
         assert web_frames(cold) == web_frames(warm)
         assert edge.node.metrics.express_web_hits == 1
-
-
-def content_of(piece: Piece) -> bytes:
-    return os.pread(piece.fd, piece.count, piece.offset) if piece.count else b""

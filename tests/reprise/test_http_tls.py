@@ -12,7 +12,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from reprise.config import ConfigError
-from reprise.http_message import FileResponse, Piece, Request, Response, text_response
+from reprise.http_message import Piece, ReadyResponse, Request, Response, text_response
 from reprise.http_server import HttpServer, Limits
 from reprise.http_tls import Certificates
 from tests.reprise.certificates import write_certificate
@@ -33,9 +33,9 @@ class Served:
         )
         self.port = self.server.start("127.0.0.1", 0)
 
-    def _handle(self, request: Request) -> Response | FileResponse:
+    def _handle(self, request: Request) -> Response | ReadyResponse:
         if request.path == "/file":
-            return FileResponse(200, b"", len(DATA), Piece(b"", self.fd, 0, len(DATA)))
+            return ReadyResponse(200, b"", len(DATA), [], Piece(b"", self.fd, 0, len(DATA)))
         if request.path == "/chunked":
             return Response(200, (), FileBody(self.fd, None))
         return text_response(200, f"{request.method} {len(request.body)}")
