@@ -19,17 +19,14 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 
-from google.protobuf.message import DecodeError
-
 from edge_node.eviction import Key, Part
 from edge_node.metrics import EdgeMetrics
 from edge_node.play_stream import bytes_head, info_message, step
 from edge_node.ram import RamPart, RamTier
 from reprise import grants
 from reprise.chunks import CHUNK_BYTES, PREFIX_CHUNKS, ByteRange
-from reprise.edge.v1.edge_service_pb2 import PlayRequest
 from reprise.grants import Claims
-from reprise.grpc_web_frames import FRAME_HEAD_BYTES, data_head, trailers_frame
+from reprise.grpc_web_frames import data_head, trailers_frame
 from reprise.http_head import header_block
 from reprise.http_message import Piece, RawHeaders, ReadyResponse, Wait
 from reprise.manifests import Manifest
@@ -109,18 +106,10 @@ class Express:
             answer.again = partial(self._get, known)
         return answer
 
-    def play(self, path: str, body: bytes, wanted: PlayRequest, headers: bytes) -> ReadyResponse | None:
-        """The answer to a gRPC-web Play, which is `body` on the wire, or None."""
+    def play(self, path: str, offset: int, length: int, headers: bytes) -> ReadyResponse | None:
+        """The answer to a gRPC-web Play of `length` bytes from `offset` (0: to the end), or None."""
         known = self._known.get(path)
-        if known is None:
-            return None
-        answer = self._messages(known, wanted.offset_bytes, wanted.length_bytes, headers)
-        if answer is not None:
-            who = PlayRequest(grant=wanted.grant, song_id=wanted.song_id, rendition_id=wanted.rendition_id)
-            same = body[: FRAME_HEAD_BYTES + who.ByteSize()]
-            if same.endswith(who.SerializeToString()):
-                answer.again = partial(self._play_again, known, same, headers)
-        return answer
+        return None if known is None else self._messages(known, offset, length, headers)
 
     def _get(self, known: Known, value: bytes) -> ReadyResponse | None:
         """The bytes that `Range: bytes=` asks for; all of them when there was none."""
@@ -171,18 +160,6 @@ class Express:
         if len(pieces) > 1:
             answer.rest = _Rest(pieces[1:])
         return True
-
-    def _play_again(self, known: Known, same: bytes, headers: bytes, body: bytes) -> ReadyResponse | None:
-        """A Play whose request differs at most in its span; protobuf gives each number by itself."""
-        if not body.startswith(same):
-            return None
-        try:
-            span = PlayRequest.FromString(body[len(same) :])
-        except DecodeError:
-            return None
-        if span.grant or span.song_id or span.rendition_id:
-            return None
-        return self._messages(known, span.offset_bytes, span.length_bytes, headers)
 
     def _messages(self, known: Known, offset: int, length: int, headers: bytes) -> ReadyResponse | None:
         """StreamInfo, chunks and trailers as they go over the wire. `length` 0 is to the end."""

@@ -3,6 +3,8 @@
 `bytes data = 1` and `bytes chunk = 1` have the same wire form: tag 0x0a, the length, the bytes.
 """
 
+from google.protobuf.message import DecodeError
+
 from reprise.chunks import CHUNK_BYTES, ByteRange
 from reprise.edge.v1.edge_service_pb2 import PlayRequest, PlayResponse, Redirect, StreamInfo
 from reprise.errors import InvalidRequest, OutOfRange
@@ -27,6 +29,25 @@ def span_of(request: PlayRequest, size_bytes: int) -> ByteRange:
     if end > 1 << 62:
         raise InvalidRequest(f"length_bytes {request.length_bytes} is not a length")
     return ByteRange(request.offset_bytes, min(end, size_bytes))
+
+
+def fixed_part(request: PlayRequest) -> bytes:
+    """The wire form of all but the span, which comes after it."""
+    who = PlayRequest(grant=request.grant, song_id=request.song_id, rendition_id=request.rendition_id)
+    return who.SerializeToString()
+
+
+def span_behind(fixed: bytes, message: bytes) -> tuple[int, int] | None:
+    """Offset and length of a request that begins with `fixed` and says nothing else but them; None for any other."""
+    if not message.startswith(fixed):
+        return None
+    try:
+        request = PlayRequest.FromString(message[len(fixed) :])
+    except DecodeError:
+        return None
+    if request.grant or request.song_id or request.rendition_id:
+        return None
+    return request.offset_bytes, request.length_bytes
 
 
 def step(position: int, end: int) -> int:

@@ -20,15 +20,15 @@ from edge_node.access import Admitted, Gate
 from edge_node.express import Express
 from edge_node.live import MANIFEST
 from edge_node.node import Node
-from edge_node.play_stream import bytes_head, info_message, redirect_message, span_of, step
+from edge_node.play_stream import bytes_head, fixed_part, info_message, redirect_message, span_behind, span_of, step
 from edge_node.reader import Reader
 from reprise import grpc_web
 from reprise.chunks import CHUNK_BYTES, ByteRange
 from reprise.edge.v1.edge_service_pb2 import PlayRequest
 from reprise.errors import InvalidRequest, RepriseError
-from reprise.grpc_web_frames import DeadlinePassed, data_head, encoding_of, trailers_frame
+from reprise.grpc_web_frames import FRAME_HEAD_BYTES, DeadlinePassed, data_head, encoding_of, trailers_frame
 from reprise.http_head import header_block
-from reprise.http_message import WAIT, Again, Answer, Piece, ReadyResponse, Request, Response, Wait
+from reprise.http_message import WAIT, Answer, Piece, ReadyResponse, Request, Response, Wait
 from reprise.ids import check_id, check_sha256
 from reprise.rpc import RpcMetrics
 
@@ -148,8 +148,6 @@ class WebDoor:
             quick = self._quick(request, wanted)
             if quick is not None:
                 observe(StatusCode.OK)
-                if quick.again is not None:
-                    quick.again = partial(self._repeat, quick.again)
                 return quick
             call = self._admit(request, wanted, observe)
         except RepriseError as error:
@@ -161,11 +159,17 @@ class WebDoor:
         """By the express lane, which leaves at once and so needs no deadline. Malformed ones are not its business."""
         if any(name.lower() == b"grpc-timeout" for name, _ in request.raw):
             return None
-        return self._express.play(_path(wanted), request.body, wanted, _headers(request))
+        path, headers, fixed = _path(wanted), _headers(request), fixed_part(wanted)
+        answer = self._express.play(path, wanted.offset_bytes, wanted.length_bytes, headers)
+        if answer is not None and request.body.startswith(fixed, FRAME_HEAD_BYTES):
+            answer.again = partial(self._repeat, path, request.body[: FRAME_HEAD_BYTES + len(fixed)], headers)
+        return answer
 
-    def _repeat(self, again: Again, body: bytes) -> ReadyResponse | None:
+    def _repeat(self, path: str, fixed: bytes, headers: bytes, body: bytes) -> ReadyResponse | None:
+        """The answer to a call that was made before with another span; the frame's head is part of what is the same."""
         started = time.monotonic()
-        answer = again(body)
+        span = span_behind(fixed, body)
+        answer = None if span is None else self._express.play(path, *span, headers)
         if answer is not None:
             self._observe_ok(time.monotonic() - started)
         return answer

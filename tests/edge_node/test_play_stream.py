@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_node.play_stream import bytes_head, redirect_message, span_of, step
+from edge_node.play_stream import bytes_head, fixed_part, redirect_message, span_behind, span_of, step
 from reprise.chunks import CHUNK_BYTES, ByteRange
 from reprise.edge.v1.edge_service_pb2 import PlayRequest, PlayResponse, RelayResponse
 from reprise.errors import OutOfRange
@@ -38,3 +38,30 @@ def test_an_offset_behind_the_end_is_out_of_range() -> None:
 
 def test_a_redirect_names_the_next_byte() -> None:
     assert PlayResponse.FromString(redirect_message(7)).redirect.offset_bytes == 7
+
+
+OFFSETS = st.integers(0, 1 << 40)
+
+
+@given(OFFSETS, OFFSETS)
+def test_the_span_stands_behind_the_fixed_part(offset: int, length: int) -> None:
+    first = PlayRequest(grant="g", song_id="s", rendition_id="r", offset_bytes=7, length_bytes=9)
+    message = PlayRequest(grant="g", song_id="s", rendition_id="r", offset_bytes=offset, length_bytes=length)
+    assert span_behind(fixed_part(first), message.SerializeToString()) == (offset, length)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        PlayRequest(grant="h", song_id="s", rendition_id="r").SerializeToString(),
+        # The last of repeated fields counts: these end as another listener's, another song's, or as nothing at all.
+        PlayRequest(grant="g", song_id="s", rendition_id="r").SerializeToString()
+        + PlayRequest(grant="h").SerializeToString(),
+        PlayRequest(grant="g", song_id="s", rendition_id="r").SerializeToString()
+        + PlayRequest(song_id="t").SerializeToString(),
+        PlayRequest(grant="g", song_id="s", rendition_id="r").SerializeToString() + b"\xff\xff",
+    ],
+)
+def test_a_request_that_says_anything_else_has_no_span_behind(other: bytes) -> None:
+    fixed = fixed_part(PlayRequest(grant="g", song_id="s", rendition_id="r", offset_bytes=3))
+    assert span_behind(fixed, other) is None
