@@ -16,10 +16,11 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 
 from edge_node.cache_dir import SHARDS, CacheDir, Checked, Found, Witness, Write
-from edge_node.disk_admission import DiskAdmission
+from edge_node.disk_admission import DiskAdmission, Ruling
 from edge_node.disk_index import DiskIndex, DiskPart, DiskRendition, charge_bytes
 from edge_node.disk_writer import DiskWriter
 from edge_node.eviction import Key, Part, Refused
+from edge_node.homes import Homes
 from edge_node.ram import RamPart
 from edge_node.store_metrics import StoreMetrics
 from reprise.chunks import chunk_range
@@ -32,6 +33,8 @@ READERS = 4
 READ_S_MAX = 5.0
 # One write job: short enough that a removal behind it does not wait long.
 WRITE_CHUNKS_MAX = 64
+# Jobs under way while a part is written only because there is room.
+UNEARNED_JOBS_MAX = 4
 # Of what the tier holds, given back when the disk is full before the budget is.
 GIVE_UP_SHARE = 1 / 16
 
@@ -51,14 +54,16 @@ class DiskTier:
         self,
         directory: CacheDir,
         index: DiskIndex,
-        admission: DiskAdmission,
+        homes: Homes,
+        seen_keys_max: int,
         writer: DiskWriter,
         metrics: StoreMetrics,
         on_written: Callable[[Key], None],
     ) -> None:
         self.index = index
         self.policy = index.policy
-        self.admission = admission
+        self.homes = homes
+        self.admission = DiskAdmission(seen_keys_max, homes, index.policy)
         self.adopting = True
         self._directory = directory
         self._writer = writer
@@ -83,10 +88,21 @@ class DiskTier:
         """Reads `chunk` again. Opens no file for listeners, because none waits."""
         return await self._verify(key, chunk, manifest, trusting=False)
 
+    def touch(self, key: Key, ram: RamPart | None) -> None:
+        """Counts a request for `key`, which may earn it its place; `ram` is what memory has of it."""
+        self.admission.touch(key)
+        if self.index.part(key) is None:
+            self._metrics.disk_admissions[self.admission.rule(key).value] += 1
+        if ram is not None:
+            self.spill(key, ram)
+        # A guest earns no hits: what was at home here before the mesh changed goes when its room is wanted.
+        if self.homes.here(key.rendition_id):
+            self.policy.touch(key)
+
     def spill(self, key: Key, ram: RamPart) -> None:
         """Starts to write what of `ram` is not on disk yet, if `key` deserves it and the disk takes writes."""
         part = self.index.part(key)
-        if part is None and not self.admission.admits(key):
+        if part is None and not self._takes(key):
             return
         if self.adopting or not self._writer.allows or (part is not None and part.writing):
             return
@@ -138,6 +154,11 @@ class DiskTier:
         except OSError as error:
             self._metrics.disk_errors["read"] += 1
             log.warning("cache_rendition_unreadable", rendition_id=rendition_id, reason=error.strerror)
+
+    def _takes(self, key: Key) -> bool:
+        """Whether `key` may have a place now. A job holds memory, so what has not earned its place waits in no queue."""
+        ruling = self.admission.rule(key)
+        return ruling.admits and (ruling is not Ruling.ROOM or self._writer.jobs < UNEARNED_JOBS_MAX)
 
     async def _verify(self, key: Key, chunk: int, manifest: Manifest, *, trusting: bool) -> Verdict:
         part = self.index.part(key)

@@ -36,6 +36,11 @@ class DiskWriter:
         return not self._breaker.open
 
     @property
+    def jobs(self) -> int:
+        """Jobs that wait or run."""
+        return len(self._jobs)
+
+    @property
     def allows(self) -> bool:
         """Whether a write may be given now."""
         return not self._closed and self._breaker.allows(self._now())

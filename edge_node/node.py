@@ -14,7 +14,7 @@ from edge_node.fill import Fill
 from edge_node.live import MANIFEST, Live
 from edge_node.metrics import EdgeMetrics
 from edge_node.reader import Reader
-from edge_node.sources import Peer, PeerSource, Source, order
+from edge_node.sources import Peer, PeerSource, Source, live_ids, order
 from edge_node.store import Entry, Store
 from edge_node.upstream import Upstream
 from reprise.chunks import PREFIX_CHUNKS, chunk_count
@@ -59,7 +59,7 @@ class Node:
     ) -> None:
         self.config = config
         self.store = store
-        self.view = View()
+        self._view = View()
         self.draining = asyncio.Event()
         # Set by the command to drain; without it the service's own deadline holds.
         self.drain_s_max: float | None = None
@@ -77,6 +77,15 @@ class Node:
         self._empty.set()
         self._absent: TTLCache[str, str] = TTLCache(NEGATIVES_MAX, NEGATIVE_S)
         self._bitrates: dict[Reader, int] = {}
+
+    @property
+    def view(self) -> View:
+        return self._view
+
+    @view.setter
+    def view(self, view: View) -> None:
+        self._view = view
+        self.store.homes.settle(self.config.edge_id, live_ids(view.peers))
 
     def open(self, rendition_id: str, door: str, first_chunk: int = 0, hops: int = 0) -> Reader:
         """A reader that its caller must close. Raises NotFound (known to be absent), QuotaExceeded, Unavailable."""

@@ -5,6 +5,7 @@ region. If the home is dead or slow, the next edge in hash order takes its place
 request is never relayed again (hop limit one), so two edges with different views of the mesh cannot wait for each other.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from reprise.placement import rank
@@ -42,12 +43,17 @@ class Peer:
     draining: bool = False
 
 
+def live_ids(peers: Iterable[Peer]) -> list[str]:
+    """Those among whom homes are shared out."""
+    return [peer.edge_id for peer in peers if not peer.draining]
+
+
 def order(rendition_id: str, self_id: str, peers: list[Peer], origins: tuple[str, ...], hops: int) -> list[Source]:
     """Sources for a fill of `rendition_id` on `self_id`. `peers` are the live edges of the region without ourselves."""
     sources: list[Source] = []
     if hops < HOPS_MAX:
-        known = {peer.edge_id: peer for peer in peers if not peer.draining}
-        for edge_id in rank(rendition_id, [*known, self_id])[:PEERS_MAX]:
+        known = {peer.edge_id: peer for peer in peers}
+        for edge_id in rank(rendition_id, [*live_ids(peers), self_id])[:PEERS_MAX]:
             # Whoever stands behind us in the order asks us, so asking them would be a circle.
             if edge_id == self_id:
                 break

@@ -18,10 +18,10 @@ from prometheus_client import CollectorRegistry
 
 from edge_node.cache_dir import CacheDir
 from edge_node.disk import DiskTier
-from edge_node.disk_admission import DiskAdmission
 from edge_node.disk_index import DiskIndex
 from edge_node.disk_writer import DiskWriter
 from edge_node.eviction import Key, Part, S3Fifo, part_of
+from edge_node.homes import Homes
 from edge_node.location import Extent, Tier
 from edge_node.ram import RamTier
 from edge_node.scrub_pace import ScrubPace
@@ -134,8 +134,8 @@ class Store:
     ) -> None:
         self.ram = ram
         self.metrics = metrics
-        admission = DiskAdmission(SEEN_KEYS_MAX)
-        self.disk = DiskTier(directory, index, admission, writer, metrics, on_written=self.spill)
+        self.homes = Homes()
+        self.disk = DiskTier(directory, index, self.homes, SEEN_KEYS_MAX, writer, metrics, on_written=self.spill)
         # Those in use.
         self._entries: dict[str, Entry] = {}
         self._adoption: asyncio.Task[None] | None = None
@@ -231,11 +231,9 @@ class Store:
     # For Entry
 
     def touch(self, key: Key) -> None:
-        """Counts a request for `key` in both tiers; the second one writes it to disk."""
+        """Counts a request for `key` in both tiers."""
         self.ram.policy.touch(key)
-        self.disk.admission.touch(key)
-        self.spill(key)
-        self.disk.policy.touch(key)
+        self.disk.touch(key, self.ram.part(key))
 
     def spill(self, key: Key) -> None:
         """Lets the disk tier write what it lacks of what RAM has."""

@@ -13,12 +13,13 @@ from prometheus_client.registry import Collector
 class StoreMetrics(Collector):
     """Counters of one store.
 
-    evictions: (tier, part). disk_errors: one of read, read_timeout, write, drop. scrubbed_chunks: good, bad or gone.
-    size_bytes: gives bytes by tier when asked.
+    evictions: (tier, part). disk_admissions: a Ruling. disk_errors: one of read, read_timeout, write, drop.
+    scrubbed_chunks: good, bad or gone. size_bytes: gives bytes by tier when asked.
     """
 
     registry: CollectorRegistry
     evictions: Counter[tuple[str, str]] = field(default_factory=Counter)
+    disk_admissions: Counter[str] = field(default_factory=Counter)
     disk_errors: Counter[str] = field(default_factory=Counter)
     corrupt_chunks: int = 0
     refused_writes: int = 0
@@ -36,6 +37,7 @@ class StoreMetrics(Collector):
         for labels, count in self.evictions.items():
             evictions.add_metric(labels, count)
         yield evictions
+        yield _counts("reprise_edge_disk_admissions", "Requests for parts not on disk", "ruling", self.disk_admissions)
         yield _counts("reprise_edge_disk_errors", "Failed disk operations", "operation", self.disk_errors)
         yield _counts("reprise_edge_adopted_renditions", "Renditions found on disk at start", "outcome", self.adopted)
         yield _counts("reprise_edge_scrubbed_chunks", "Chunks on disk read again", "result", self.scrubbed_chunks)

@@ -15,8 +15,8 @@ import heapq
 import random
 from array import array
 from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import accumulate
+from dataclasses import dataclass, replace
+from itertools import accumulate, compress
 
 from reprise.chunks import CHUNK_BYTES, PREFIX_CHUNKS
 
@@ -37,12 +37,15 @@ BITRATES = ((96_000, 45), (160_000, 40), (320_000, 10), (900_000, 5))
 
 @dataclass(frozen=True)
 class Trace:
-    """Requests in order. Object 2n is the prefix of track n, object 2n+1 its tail; `sizes` is by object, 0 for no tail."""
+    """Requests in order. Object 2n is the prefix of track n, object 2n+1 its tail; `sizes` is by object, 0 for no tail;
+    `durations_s` is by track."""
 
     name: str
     objects: Sequence[int]
     listeners: Sequence[int]
+    times_s: Sequence[float]
     sizes: tuple[int, ...]
+    durations_s: tuple[float, ...]
 
     @property
     def footprint_bytes(self) -> int:
@@ -53,25 +56,31 @@ class Trace:
     def requested_bytes(self) -> int:
         return sum(self.sizes[item] for item in self.objects)
 
+    def where(self, chosen: Sequence[bool]) -> "Trace":
+        """The requests for which `chosen` is true."""
+        objects, listeners = array("Q", compress(self.objects, chosen)), array("L", compress(self.listeners, chosen))
+        return replace(self, objects=objects, listeners=listeners, times_s=array("d", compress(self.times_s, chosen)))
+
 
 def make_trace(kind: str, alpha: float, plays: int, tracks: int, seed: int = 1) -> Trace:
     """About `plays` plays of a catalog of `tracks`."""
     world = _World(kind, alpha, tracks, random.Random(f"{kind} {alpha} {seed}"))
     while world.plays < plays:
         world.step()
-    return Trace(f"{kind} {alpha}", world.objects, world.listeners, tuple(world.sizes))
+    sizes, durations_s = tuple(world.sizes), tuple(world.durations_s)
+    return Trace(f"{kind} {alpha}", world.objects, world.listeners, world.times_s, sizes, durations_s)
 
 
 class _World:
     """Listeners and devices on one clock."""
 
     def __init__(self, kind: str, alpha: float, tracks: int, rng: random.Random) -> None:
-        self.objects, self.listeners = array("Q"), array("L")
+        self.objects, self.listeners, self.times_s = array("Q"), array("L"), array("d")
         self.sizes: list[int] = []
+        self.durations_s: list[float] = []
         self.plays = 0
         self._kind = kind
         self._rng = rng
-        self._durations_s: list[float] = []
         for _ in range(tracks):
             self._add_track()
         self._by_rank = rng.sample(range(tracks), tracks)
@@ -111,7 +120,7 @@ class _World:
         self.plays += 1
         self._ask(listener, 2 * track)
         skipped = self._rng.random() < SKIPPED_SHARE
-        stays_s = self._rng.uniform(2, 30) if skipped else self._durations_s[track]
+        stays_s = self._rng.uniform(2, 30) if skipped else self.durations_s[track]
         if not skipped and self.sizes[2 * track + 1]:
             self._at(self._now_s + self._rng.uniform(1, 5), listener, track, 2 * track + 1)
         self._at(self._now_s + stays_s, listener, track, -1)
@@ -128,7 +137,7 @@ class _World:
 
     def _release(self) -> None:
         """New songs, and a third of the listeners leave what they hear for them within a second."""
-        self._storm = range(len(self._durations_s), len(self._durations_s) + STORM_SONGS)
+        self._storm = range(len(self.durations_s), len(self.durations_s) + STORM_SONGS)
         self._storm_at_s = self._now_s
         for _ in self._storm:
             self._add_track()
@@ -139,7 +148,7 @@ class _World:
             track = self._rng.choice(self._storm)
             self._at(self._now_s + self._rng.random(), listener, track, 2 * track)
             self._at(self._now_s + 1 + self._rng.uniform(1, 5), listener, track, 2 * track + 1)
-            self._at(self._now_s + self._durations_s[track], listener, track, -1)
+            self._at(self._now_s + self.durations_s[track], listener, track, -1)
 
     def _churn(self) -> None:
         top = int(CHURN_TOP_SHARE * len(self._by_rank))
@@ -158,6 +167,7 @@ class _World:
         if self.sizes[item]:
             self.objects.append(item)
             self.listeners.append(listener)
+            self.times_s.append(self._now_s)
 
     def _at(self, when: float, listener: int, track: int, item: int) -> None:
         self._order += 1
@@ -168,5 +178,5 @@ class _World:
         bitrate_bps = self._rng.choices([bps for bps, _ in BITRATES], [share for _, share in BITRATES])[0]
         size_bytes = int(duration_s * bitrate_bps / 8)
         prefix_bytes = min(size_bytes, PREFIX_CHUNKS * CHUNK_BYTES)
-        self._durations_s.append(duration_s)
+        self.durations_s.append(duration_s)
         self.sizes += [prefix_bytes, size_bytes - prefix_bytes]

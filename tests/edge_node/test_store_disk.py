@@ -14,7 +14,6 @@ from edge_node import disk
 from edge_node.breaker import RETRY_S
 from edge_node.cache_dir import SHARDS, CacheDir
 from edge_node.eviction import Key, Part
-from edge_node.location import Tier
 from edge_node.store import Store
 from reprise.chunks import CHUNK_BYTES, PREFIX_CHUNKS
 from reprise.config import ConfigError
@@ -38,57 +37,6 @@ from tests.edge_node.stores import (
     whole,
 )
 from tests.edge_node.test_store_ram import receive, send
-
-
-async def test_what_is_asked_for_once_is_not_written(tmp_path: Path) -> None:
-    song = make_song()
-    async with open_store(tmp_path) as store:
-        await cache(store, song, requests=1)
-        assert files(tmp_path, song) == {}
-
-
-async def test_the_second_request_writes_it(tmp_path: Path) -> None:
-    song = make_song()
-    async with open_store(tmp_path) as store:
-        await cache(store, song)
-        assert set(files(tmp_path, song)) == {"sidecar", "prefix", "tail"}
-        assert sample(store, "reprise_edge_spilled_chunks_total") == song.count
-        forget_ram(store, song)
-        entry = store.find(song.rendition_id)
-        assert entry is not None
-        assert entry.has(0) is Tier.COLD
-        assert await play(store, song) == whole(song)
-        assert entry.has(0) is Tier.DISK
-
-
-async def test_a_second_request_after_ram_forgot_the_first_counts(tmp_path: Path) -> None:
-    song = make_song()
-    async with open_store(tmp_path) as store:
-        await cache(store, song, requests=1)
-        forget_ram(store, song)
-        await cache(store, song, requests=1)
-        assert set(files(tmp_path, song)) == {"sidecar", "prefix", "tail"}
-
-
-async def test_only_the_part_that_was_asked_for_is_written(tmp_path: Path) -> None:
-    song = make_song()
-    async with open_store(tmp_path) as store:
-        entry = store.entry(song.manifest)
-        fill(entry, song)
-        for _ in range(2):
-            entry.touch(Part.PREFIX)
-        await at_rest(store)
-        assert set(files(tmp_path, song)) == {"sidecar", "prefix"}
-
-
-async def test_a_prewarmed_song_is_written_at_once(tmp_path: Path) -> None:
-    song = make_song()
-    async with open_store(tmp_path) as store:
-        fill(store.entry(song.manifest), song)
-        store.keep(song.rendition_id)
-        await at_rest(store)
-        forget_ram(store, song)
-        assert await play(store, song) == whole(song)
 
 
 async def test_chunks_that_arrive_during_a_write_are_written_too(tmp_path: Path) -> None:
