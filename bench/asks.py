@@ -3,6 +3,7 @@
 import random
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import product
 
 from bench.load import LoadFailed
 from bench.songs import SONG_ID, Song, listen_grant
@@ -11,7 +12,7 @@ from reprise.edge.v1.edge_service_pb2 import PlayRequest, PlayResponse
 from reprise.grpc_web_frames import data_head
 
 PLAY = "/reprise.edge.v1.EdgeService/Play"
-# More asks repeat these with other grants: a server that keeps answers should need no more memory for more connections.
+# Of all songs together. With more grants they repeat: a server that keeps answers should need no more memory for them.
 SPANS = 64
 _SEED = 4
 _TRAILERS = 0x80
@@ -31,17 +32,25 @@ class Ask:
         return self.song.data[self.start : self.start + self.length]
 
 
-def make_asks(songs: Sequence[Song], edge_id: str, length: int, count: int) -> list[Ask]:
-    """`count` asks for spans of `length` bytes (0: whole songs) from anywhere in the songs, as seeks are. Each has its own
-    grant, because an edge serves only a few streams of one grant at once."""
+def make_asks(songs: Sequence[Song], edge_id: str, length: int, grants: int, asks_each: int = 1) -> list[Ask]:
+    """For each of `grants` several spans of `length` bytes (0: whole songs) from anywhere in its song, as seeks are.
+
+    Grants take turns, because an edge serves only a few streams of one grant at once.
+    """
     rng = random.Random(_SEED)
-    spans = []
-    for number in range(min(count, SPANS)):
-        song = songs[number % len(songs)]
-        size = min(length or len(song.data), len(song.data))
-        spans.append((song, rng.randint(0, len(song.data) - size), size))
-    asked = (spans[number % len(spans)] for number in range(count))
-    return [Ask(song, listen_grant(edge_id, song), start, size) for song, start, size in asked]
+    spans = [[_span(song, length, rng) for _ in range(max(1, SPANS // len(songs)))] for song in songs]
+    held = [(songs[number % len(songs)], listen_grant(edge_id, songs[number % len(songs)])) for number in range(grants)]
+    asks = []
+    for turn, (number, (song, grant)) in product(range(asks_each), enumerate(held)):
+        of_song = spans[number % len(songs)]
+        start, size = of_song[(number // len(songs) + turn) % len(of_song)]
+        asks.append(Ask(song, grant, start, size))
+    return asks
+
+
+def _span(song: Song, length: int, rng: random.Random) -> tuple[int, int]:
+    size = min(length or len(song.data), len(song.data))
+    return rng.randint(0, len(song.data) - size), size
 
 
 def http_bytes(ask: Ask, path: str) -> bytes:
