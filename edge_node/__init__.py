@@ -11,5 +11,7 @@ region (which relays its own fill while it runs), then the next edge, then the o
                                                │                                            │
                                                └────────────────── store ◀──────────────────┘
 
+With `workers` from 2 on the HTTP doors run in processes of their own, on leases of the store: see `workers`.
+
 Nothing here trusts an upstream: every chunk is checked against the signed manifest before it enters the store.
 """

@@ -2,8 +2,9 @@
 
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from itertools import islice
 
 from cachetools import LRUCache
 from prometheus_client import CollectorRegistry, Gauge
@@ -34,6 +35,10 @@ class Gate:
         self._key = key
         self._verified: LRUCache[tuple[str, str], Claims] = LRUCache(VERIFIED_MAX)
         self._streams: Counter[str] = Counter()
+        # Of the edge's other processes, by grant.
+        self.elsewhere: dict[str, int] = {}
+        # Told of each stream that begins (1) or ends (-1).
+        self.on_stream: Callable[[str, int], None] = lambda _grant_id, _change: None
         self._seen: list[str] = []
         size = Gauge("reprise_edge_verified_grants", "Grants remembered as verified", registry=registry)
         size.set_function(lambda: len(self._verified))
@@ -43,14 +48,27 @@ class Gate:
         claims = self._check(grant, "listen")
         if not grants.allows(claims, song_id, rendition_id):
             raise Forbidden(f"this grant is for song {claims.song_id}, not for {song_id[:64]}/{rendition_id[:64]}")
-        if self._streams[claims.grant_id] >= STREAMS_PER_GRANT_MAX:
+        if self._streams[claims.grant_id] + self.elsewhere.get(claims.grant_id, 0) >= STREAMS_PER_GRANT_MAX:
             raise QuotaExceeded(f"a grant allows {STREAMS_PER_GRANT_MAX} streams at once", retry_after_s=1)
         self._streams[claims.grant_id] += 1
+        self.on_stream(claims.grant_id, 1)
         return Admitted(claims, lambda: self._release(claims.grant_id))
 
     def relay(self, grant: str) -> Claims:
         """Admits another edge. Raises Unauthenticated, Forbidden."""
         return self._check(grant, "relay")
+
+    def count_elsewhere(self, grants_streams: Mapping[str, int]) -> None:
+        """How many streams of these grants the edge's other processes serve now."""
+        for grant_id, streams in grants_streams.items():
+            if streams:
+                self.elsewhere[grant_id] = streams
+            else:
+                self.elsewhere.pop(grant_id, None)
+
+    def see(self, grant_ids: Iterable[str]) -> None:
+        """Grants that another process of the edge saw for the first time."""
+        self._seen.extend(islice(grant_ids, SEEN_MAX - len(self._seen)))
 
     def take_seen(self) -> list[str]:
         """Ids of listen grants that came for the first time since the last call."""
@@ -73,3 +91,4 @@ class Gate:
         self._streams[grant_id] -= 1
         if self._streams[grant_id] <= 0:
             del self._streams[grant_id]
+        self.on_stream(grant_id, -1)

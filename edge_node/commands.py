@@ -1,9 +1,10 @@
 """Commands from a balancer: prewarm, purge, drain. Each is answered once; none blocks the line it came by."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from edge_node.node import Node
+from edge_node.store import Store
 from reprise.balancer.v1 import balancer_service_pb2 as messages
 from reprise.errors import RepriseError
 from reprise.ids import check_sha256
@@ -15,10 +16,19 @@ PREWARMS_AT_ONCE_MAX = 4
 
 
 class Commands:
-    """Obeys commands on one node. `drain` is called with the deadline in seconds and starts the end of the process."""
+    """Obeys commands on one node. `purge` takes a rendition down in all processes of the edge; `drain` is called with the
+    deadline in seconds and starts the end of the process."""
 
-    def __init__(self, node: Node, drain: Callable[[float], None]) -> None:
+    def __init__(
+        self,
+        node: Node,
+        store: Store,
+        purge: Callable[[str], Awaitable[None]],
+        drain: Callable[[float], None],
+    ) -> None:
         self._node = node
+        self._store = store
+        self._purge = purge
         self._drain = drain
         self._slots = asyncio.Semaphore(PREWARMS_AT_ONCE_MAX)
 
@@ -43,15 +53,16 @@ class Commands:
             return f"{len(ids)} renditions are here"
         if action == "purge":
             for rendition_id in command.purge.rendition_ids:
-                await self._node.purge(check_sha256(rendition_id, "rendition_id"))
+                await self._purge(check_sha256(rendition_id, "rendition_id"))
             return f"{len(command.purge.rendition_ids)} renditions are gone"
         self._drain(float(command.drain.deadline_s))
-        return f"draining {self._node.streams} streams"
+        return f"draining {self._node.streams + self._node.streams_elsewhere} streams"
 
     async def _prewarm(self, rendition_id: str, *, prefix_only: bool) -> RepriseError | None:
         async with self._slots:
             try:
                 await self._node.prewarm(rendition_id, prefix_only=prefix_only)
+                self._store.keep(rendition_id)
             except RepriseError as error:
                 return error
         return None

@@ -6,8 +6,6 @@ is a claim until this process has read it and found its digest right, and a clai
 Invariant: `extent` names only bytes that are verified, unchanged since, and in the page cache.
 """
 
-import errno
-import os
 from collections import OrderedDict
 from collections.abc import Callable, Iterable
 
@@ -16,13 +14,11 @@ from edge_node.eviction import Key, Part, S3Fifo
 from edge_node.location import Extent, Tier, run_length
 from edge_node.open_file import OpenFile
 from edge_node.pages import pages_bytes
+from edge_node.residency import EXTENT_CHUNKS_MAX, Residency
 from edge_node.sidecar import flag_offset
-from reprise.chunks import CHUNK_BYTES, ByteRange, chunk_count, chunk_range
+from reprise.chunks import chunk_count, chunk_range
 from reprise.manifests import Manifest, parse
 from reprise.types.v1.types_pb2 import SignedManifest
-
-# The probe copies what it asks for, so a long row would cost more than it saves.
-EXTENT_CHUNKS_MAX = 4
 
 
 class DiskRendition:
@@ -64,9 +60,11 @@ class DiskIndex:
         self._open_part = open_part
         self._renditions: dict[str, DiskRendition] = {}
         self._parts: dict[Key, DiskPart] = {}
+        # Told of every part that goes, and of every file that is closed.
+        self.on_gone: Callable[[Key], None] = lambda _key: None
         # The least recently used first.
         self._open: OrderedDict[Key, DiskPart] = OrderedDict()
-        self._probe = memoryview(bytearray(EXTENT_CHUNKS_MAX * CHUNK_BYTES))
+        self._residency = Residency()
 
     def __len__(self) -> int:
         """How many renditions have a part on disk."""
@@ -103,6 +101,7 @@ class DiskIndex:
         if part is None:
             return None
         self.close_file(key, part)
+        self.on_gone(key)
         part.rendition.parts.discard(key.part)
         if not part.rendition.parts:
             del self._renditions[key.rendition_id]
@@ -125,11 +124,7 @@ class DiskIndex:
             self.close_file(key, part)
             return None
         self._open.move_to_end(key)
-        span = ByteRange(chunk * CHUNK_BYTES, chunk_range(chunk + run - 1, part.rendition.size_bytes).end)
-        length = self._resident_bytes(part.file.fd, span)
-        if length < span.length:
-            length -= length % CHUNK_BYTES
-        return Extent(part.file, span.start, length, Tier.DISK) if length else None
+        return self._residency.extent(part.file, chunk, run, part.rendition.size_bytes)
 
     def trust(self, key: Key, part: DiskPart, chunk: int, seen: Witness) -> None:
         """`chunk` matched its digest in the file that `seen` describes. Raises OSError."""
@@ -150,21 +145,12 @@ class DiskIndex:
         if part.file is not None:
             part.file = None
             del self._open[key]
+            self.on_gone(key)
 
     def close(self) -> None:
         """Closes all files."""
         for key, part in list(self._open.items()):
             self.close_file(key, part)
-
-    def _resident_bytes(self, fd: int, span: ByteRange) -> int:
-        """How many bytes from the start of `span` can be read without waiting."""
-        try:
-            return os.preadv(fd, [self._probe[: span.length]], span.start, os.RWF_NOWAIT)
-        except BlockingIOError:
-            return 0
-        except OSError as error:
-            # tmpfs cannot be asked, and never waits.
-            return span.length if error.errno == errno.EOPNOTSUPP else 0
 
 
 def charge_bytes(chunks: Iterable[int], rendition: DiskRendition, *, new_part: bool) -> int:

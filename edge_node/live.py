@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from edge_node.coalescing import Busy, Coalescer, Lead, Outcome, Ready
 from edge_node.eviction import Part
+from edge_node.holding import Holding
 from edge_node.location import Extent, Tier
 from edge_node.store import Entry
 from reprise.chunks import chunk_count
@@ -31,16 +32,16 @@ class Owner(Protocol):
 
     def start_fill(self, live: "Live", fill_id: int, hops: int) -> str: ...
     def start_task(self, work: Coroutine[Any, Any, None], name: str) -> None: ...
-    def enter(self, manifest: Manifest) -> Entry: ...
+    def enter(self, manifest: Manifest) -> Holding: ...
     def may_discover(self) -> bool: ...
-    async def discover(self, rendition_id: str) -> Entry | None: ...
+    async def discover(self, rendition_id: str) -> Holding | None: ...
     def unused(self, live: "Live") -> None: ...
 
 
 class Live:
     """See the module."""
 
-    def __init__(self, rendition_id: str, owner: Owner, entry: Entry | None) -> None:
+    def __init__(self, rendition_id: str, owner: Owner, entry: Holding | None) -> None:
         self.rendition_id = rendition_id
         self.entry = entry
         self.readers: set[Reader] = set()
@@ -64,8 +65,8 @@ class Live:
 
     @property
     def waiting(self) -> int:
-        """Readers that wait for a chunk."""
-        return sum(map(len, self._waiters.values()))
+        """Readers that wait for a chunk; worker processes are none."""
+        return sum(reader.listens for readers in self._waiters.values() for reader in readers)
 
     @property
     def idle(self) -> bool:
@@ -88,7 +89,7 @@ class Live:
             self.entry.touch(part)
 
     def want(self, reader: "Reader", chunk: int, end: int | None = None) -> str:
-        """`reader` is woken when `chunk` can be sent or will not come. Returns how: as hit_disk, leader, peer or follower.
+        """`reader` is woken when `chunk` can be sent or will not come. Returns how: as leader, peer or follower; "" as a hit.
 
         `chunk` may be MANIFEST: then the fill starts at the reader's first chunk. A fill started here stops at `end`.
         """
@@ -99,7 +100,8 @@ class Live:
         reader.wanted = chunk
         if self._may_be_on_disk(chunk):
             self._verify(chunk)
-            return "hit_disk"
+            # Whoever gets it from there is a hit of the tier it is then in.
+            return ""
         return self._start_or_join(reader, chunk, end)
 
     def join(self, reader: "Reader") -> None:
@@ -130,12 +132,17 @@ class Live:
 
     def arrived(self, fill_id: int, data: bytes) -> bool:
         """The fill's next chunk, not verified yet. Returns whether the fill goes on; raises DataCorrupt, QuotaExceeded."""
-        assert self.entry is not None
+        # Only the process that owns the store is given bytes.
+        assert isinstance(self.entry, Entry)
         chunk = self._coalescer.position(fill_id)
         if not self.entry.verify(chunk, data):
             raise DataCorrupt(f"chunk {chunk} of {self.rendition_id} does not match its digest")
         self.entry.write(chunk, data)
-        self._wake(chunk)
+        return self.landed(fill_id)
+
+    def landed(self, fill_id: int) -> bool:
+        """The fill's next chunk is in the store. Returns whether the fill goes on."""
+        self._wake(self._coalescer.position(fill_id))
         return self._coalescer.advance(fill_id)
 
     def ended(self, fill_id: int, outcome: Outcome, reason: str) -> None:
@@ -176,7 +183,7 @@ class Live:
             self._wake(chunk)
         return "follower"
 
-    def _use(self, entry: Entry) -> None:
+    def _use(self, entry: Holding) -> None:
         self.entry = entry
         self._coalescer.set_count(self.count)
 

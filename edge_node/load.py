@@ -6,10 +6,13 @@ loopback), what this edge gave to its sockets.
 
 import time
 from collections.abc import Callable
+from heapq import nlargest
 from pathlib import Path
 
 from edge_node.access import Gate
+from edge_node.live import Live
 from edge_node.node import Node
+from edge_node.tally import Tally, added
 from reprise.balancer.v1 import balancer_service_pb2 as messages
 from reprise.errors import NotReady
 from reprise.metrics import LoopLag
@@ -41,25 +44,34 @@ def interface_counter(interface: str) -> Callable[[], int]:
 class LoadReports:
     """Builds reports. One object per balancer: each counts its own sequence and its own rate."""
 
-    def __init__(self, node: Node, rate: TransmitRate, lag: LoopLag) -> None:
+    def __init__(self, node: Node, rate: TransmitRate, lag: LoopLag, elsewhere: Callable[[], Tally] = Tally) -> None:
+        """`elsewhere` tells what the edge's other processes do."""
         self._node = node
         self._rate = rate
         self._lag = lag
+        self._elsewhere = elsewhere
         self._sequence = 0
 
     def next(self, seen_grant_ids: list[str]) -> messages.LoadReport:
         self._sequence += 1
         node = self._node
+        tally = added((tally_of(node, self._lag), self._elsewhere()))
         return messages.LoadReport(
             sequence=self._sequence,
-            active_streams=node.streams,
+            active_streams=node.streams + node.streams_elsewhere,
             nic_tx_bps=self._rate.bps(),
-            committed_bps=node.committed_bps,
-            loop_lag_ms=int(self._lag.p95_s() * 1000),
+            committed_bps=tally.committed_bps,
+            loop_lag_ms=int(tally.loop_lag_s * 1000),
             draining=node.draining.is_set(),
             seen_grant_ids=seen_grant_ids,
-            heat=_heat(node),
-            counters=_counters(node),
+            heat=_hottest(tally),
+            counters=messages.EdgeCounters(
+                requests=tally.requests,
+                ram_hits=tally.ram_hits,
+                disk_hits=tally.disk_hits,
+                fills=sum(node.metrics.fills.values()),
+                sent_bytes=tally.sent_bytes,
+            ),
         )
 
 
@@ -82,22 +94,30 @@ class SeenGrants:
         return taken
 
 
-def _heat(node: Node) -> list[messages.SongHeat]:
-    heats = []
-    for live in node.lives.values():
-        bitrate = live.manifest.rendition.bitrate_bps if live.manifest else 0
-        heats.append((len(live.readers) * bitrate, live.waiting, live.rendition_id))
-    hottest = sorted(heats, reverse=True)[:HEAT_MAX]
-    return [messages.SongHeat(rendition_id=r, live_bps=bps, waiting_followers=waiting) for bps, waiting, r in hottest]
-
-
-def _counters(node: Node) -> messages.EdgeCounters:
+def tally_of(node: Node, lag: LoopLag) -> Tally:
+    """What this process does. The readers of other processes are theirs to count."""
     node.metrics.settle()
     requests = node.metrics.requests
-    return messages.EdgeCounters(
+    return Tally(
+        committed_bps=node.committed_bps,
+        loop_lag_s=lag.p95_s(),
         requests=sum(requests.values()),
         ram_hits=sum(n for (_, result), n in requests.items() if result == "hit_ram"),
         disk_hits=sum(n for (_, result), n in requests.items() if result == "hit_disk"),
-        fills=sum(node.metrics.fills.values()),
         sent_bytes=sum(node.metrics.sent_bytes.values()),
+        heat={live.rendition_id: _heat(live) for live in _hottest_lives(node)},
     )
+
+
+def _hottest_lives(node: Node) -> list[Live]:
+    return nlargest(HEAT_MAX, node.lives.values(), key=_heat)
+
+
+def _heat(live: Live) -> tuple[int, int]:
+    bitrate = live.manifest.rendition.bitrate_bps if live.manifest else 0
+    return sum(reader.listens for reader in live.readers) * bitrate, live.waiting
+
+
+def _hottest(tally: Tally) -> list[messages.SongHeat]:
+    hottest = nlargest(HEAT_MAX, tally.heat.items(), key=lambda item: item[1])
+    return [messages.SongHeat(rendition_id=r, live_bps=bps, waiting_followers=waiting) for r, (bps, waiting) in hottest]

@@ -1,22 +1,22 @@
-"""The edge as a whole: opens readers, starts fills, obeys commands. Everything that the doors and the reporter share."""
+"""What the doors, the reporter and the commands share: the readers that are open, the streams, the view of the mesh.
+
+With several processes to an edge each worker has a Node of its own, over leases and errands instead of a store and fills.
+"""
 
 import asyncio
-from collections.abc import Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from cachetools import TTLCache
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from prometheus_client import CollectorRegistry
 
-from edge_node.fill import Fill
+from edge_node.holding import Holding, Holdings
 from edge_node.live import MANIFEST, Live
 from edge_node.metrics import EdgeMetrics
-from edge_node.reader import Reader
-from edge_node.sources import Peer, PeerSource, Source, live_ids, order
-from edge_node.store import Entry, Store
-from edge_node.upstream import Upstream
+from edge_node.reader import WORKER, Reader
+from edge_node.sources import Peer
 from reprise.chunks import PREFIX_CHUNKS, chunk_count
 from reprise.errors import NotFound, QuotaExceeded, Unavailable
 from reprise.log import get_logger
@@ -45,32 +45,41 @@ class NodeConfig:
     stream_limit: int
 
 
+class Fills(Protocol):
+    """Brings chunks. `start` returns what the reader that asked is to the fill: leader or peer."""
+
+    def start(self, node: "Node", live: Live, fill_id: int, hops: int) -> str: ...
+
+
 class Node:
     """See the module. Fills and first reads run in `group`, so none outlives the node."""
 
     def __init__(
         self,
         config: NodeConfig,
-        store: Store,
-        upstream: Upstream,
-        keys: Mapping[str, Ed25519PublicKey],
+        store: Holdings,
+        fills: Fills,
         group: asyncio.TaskGroup,
         registry: CollectorRegistry,
     ) -> None:
         self.config = config
         self.store = store
         self._view = View()
+        # Told of every view that comes.
+        self.on_view: Callable[[View], None] = lambda _view: None
         self.draining = asyncio.Event()
         # Set by the command to drain; without it the service's own deadline holds.
         self.drain_s_max: float | None = None
         self.metrics = EdgeMetrics(
             registry, lambda: self.streams, self._listeners, lambda: sum(x.waiting for x in self.lives.values())
         )
+        self._uncounted = EdgeMetrics(CollectorRegistry(), int, int, int)
         self.lives: dict[str, Live] = {}
         self.streams = 0
+        # Of the edge's other processes; `count_elsewhere` changes it.
+        self.streams_elsewhere = 0
         self.committed_bps = 0
-        self._upstream = upstream
-        self._keys = keys
+        self._fills = fills
         self._group = group
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
@@ -80,30 +89,45 @@ class Node:
 
     @property
     def view(self) -> View:
+        """The mesh as a balancer last told us."""
         return self._view
 
     @view.setter
     def view(self, view: View) -> None:
         self._view = view
-        self.store.homes.settle(self.config.edge_id, live_ids(view.peers))
+        self.on_view(view)
 
     def open(self, rendition_id: str, door: str, first_chunk: int = 0, hops: int = 0) -> Reader:
         """A reader that its caller must close. Raises NotFound (known to be absent), QuotaExceeded, Unavailable."""
         if self.draining.is_set() and door != "relay":
             raise Unavailable("this edge is draining: try the next candidate")
-        if self.streams >= self.config.stream_limit:
+        if self.streams + self.streams_elsewhere >= self.config.stream_limit:
             self.metrics.requests[door, "refused"] += 1
             raise QuotaExceeded(f"this edge serves its {self.config.stream_limit} streams", retry_after_s=1)
         absent = self._absent.get(rendition_id)
         if absent is not None:
             self.metrics.requests[door, "negative"] += 1
             raise NotFound(absent)
-        live = self.lives.get(rendition_id)
-        if live is None:
-            live = self.lives[rendition_id] = Live(rendition_id, self, self.store.find(rendition_id))
         self.streams += 1
-        self._empty.clear()
-        return Reader(live, door, first_chunk, hops, self.metrics, self._closed)
+        self._check_empty()
+        return Reader(self._live(rendition_id), door, first_chunk, hops, self.metrics, self._closed)
+
+    def errand(self, rendition_id: str, first_chunk: int, hops: int) -> Reader:
+        """A reader for a worker process: no stream, and in no figure, because its worker counts who is behind it.
+
+        Its caller must close it. Raises NotFound (known to be absent).
+        """
+        absent = self._absent.get(rendition_id)
+        if absent is not None:
+            raise NotFound(absent)
+        reader = Reader(self._live(rendition_id), WORKER, first_chunk, hops, self._uncounted, self._remember_absent)
+        reader.settle()
+        return reader
+
+    def count_elsewhere(self, streams: int) -> None:
+        """How many streams the edge's other processes serve now."""
+        self.streams_elsewhere = streams
+        self._check_empty()
 
     def playing(self, reader: Reader) -> None:
         """The manifest is known: the stream's bitrate counts as committed from now on."""
@@ -122,7 +146,6 @@ class Node:
             for chunk in range(count):
                 await reader.ready(chunk, count)
             reader.settle()
-            self.store.keep(rendition_id)
         finally:
             reader.close()
 
@@ -149,30 +172,21 @@ class Node:
     # For Live
 
     def start_fill(self, live: Live, fill_id: int, hops: int) -> str:
-        """Starts a fill; returns "peer" when its first source is another edge, else "leader"."""
-        sources = self._sources(live.rendition_id, hops)
-        fill = Fill(
-            self._upstream,
-            self.metrics,
-            self._keys,
-            lambda: self._sources(live.rendition_id, hops),
-            lambda: self.view.epoch,
-        )
-        self.start_task(fill.run(live, fill_id), f"fill.{live.rendition_id[:8]}.{fill_id}")
-        return "peer" if sources and isinstance(sources[0], PeerSource) else "leader"
+        """Starts a fill; returns what its leader is: see Fills."""
+        return self._fills.start(self, live, fill_id, hops)
 
     def start_task(self, work: Coroutine[Any, Any, None], name: str) -> None:
         task = self._group.create_task(contained(work, name), name=name)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def enter(self, manifest: Manifest) -> Entry:
+    def enter(self, manifest: Manifest) -> Holding:
         return self.store.entry(manifest)
 
     def may_discover(self) -> bool:
         return self.store.adopting
 
-    async def discover(self, rendition_id: str) -> Entry | None:
+    async def discover(self, rendition_id: str) -> Holding | None:
         return await self.store.discover(rendition_id)
 
     def unused(self, live: Live) -> None:
@@ -182,16 +196,27 @@ class Node:
 
     # Inside
 
-    def _sources(self, rendition_id: str, hops: int) -> list[Source]:
-        return order(rendition_id, self.config.edge_id, list(self.view.peers), self.config.origins, hops)
+    def _live(self, rendition_id: str) -> Live:
+        live = self.lives.get(rendition_id)
+        if live is None:
+            live = self.lives[rendition_id] = Live(rendition_id, self, self.store.find(rendition_id))
+        return live
 
     def _listeners(self) -> int:
-        return sum(reader.door != "relay" for live in self.lives.values() for reader in live.readers)
+        return sum(reader.door not in ("relay", WORKER) for live in self.lives.values() for reader in live.readers)
 
     def _closed(self, reader: Reader) -> None:
         self.streams -= 1
         self.committed_bps -= self._bitrates.pop(reader, 0)
+        self._remember_absent(reader)
+        self._check_empty()
+
+    def _remember_absent(self, reader: Reader) -> None:
         if isinstance(reader.error, NotFound):
             self._absent[reader.rendition_id] = reader.error.message
-        if self.streams == 0:
+
+    def _check_empty(self) -> None:
+        if self.streams + self.streams_elsewhere:
+            self._empty.clear()
+        else:
             self._empty.set()

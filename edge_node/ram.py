@@ -6,6 +6,7 @@ punched, so pages that sendfile has queued on a socket keep their content (docs/
 """
 
 import os
+from collections.abc import Callable
 
 from edge_node.eviction import Key, Part, Refused, S3Fifo
 from edge_node.location import Extent, Tier, run_length
@@ -27,12 +28,26 @@ class RamPart:
 
     __slots__ = ("file", "manifest", "present")
 
-    def __init__(self, key: Key, manifest: Manifest) -> None:
-        self.file = MemoryFile(os.memfd_create(f"reprise-{key.rendition_id[:12]}-{key.part.value}", os.MFD_CLOEXEC))
-        # Sparse: a chunk lies at the same offset as in the rendition, and only written pages cost memory.
-        os.ftruncate(self.file.fd, manifest.size_bytes)
+    def __init__(self, file: MemoryFile, manifest: Manifest, present: int = 0) -> None:
+        self.file = file
         self.manifest = manifest
-        self.present = 0
+        self.present = present
+
+    @classmethod
+    def empty(cls, key: Key, manifest: Manifest) -> "RamPart":
+        """A part in a memfd of its own. Raises OSError."""
+        file = MemoryFile(os.memfd_create(f"reprise-{key.rendition_id[:12]}-{key.part.value}", os.MFD_CLOEXEC))
+        # Sparse: a chunk lies at the same offset as in the rendition, and only written pages cost memory.
+        os.ftruncate(file.fd, manifest.size_bytes)
+        return cls(file, manifest)
+
+    def extent(self, chunk: int, chunks_max: int) -> Extent | None:
+        """`chunk` and what follows it without a gap."""
+        if not self.present >> chunk & 1:
+            return None
+        start = chunk * CHUNK_BYTES
+        end = min(start + CHUNK_BYTES * run_length(self.present, chunk, chunks_max), self.manifest.size_bytes)
+        return Extent(self.file, start, end - start, Tier.RAM)
 
 
 class RamTier:
@@ -40,6 +55,8 @@ class RamTier:
 
     def __init__(self, bytes_max: int, keys_max: int, metrics: StoreMetrics) -> None:
         self.policy = S3Fifo(bytes_max, keys_max)
+        # Told of every part that goes.
+        self.on_gone: Callable[[Key], None] = lambda _key: None
         self._metrics = metrics
         self._parts: dict[Key, RamPart] = {}
 
@@ -59,11 +76,7 @@ class RamTier:
     def extent(self, key: Key, chunk: int, chunks_max: int) -> Extent | None:
         """`chunk` and what follows it without a gap in the same part."""
         part = self._parts.get(key)
-        if part is None or not part.present >> chunk & 1:
-            return None
-        start = chunk * CHUNK_BYTES
-        end = min(start + CHUNK_BYTES * run_length(part.present, chunk, chunks_max), part.manifest.size_bytes)
-        return Extent(part.file, start, end - start, Tier.RAM)
+        return part.extent(chunk, chunks_max) if part else None
 
     def write(self, key: Key, chunk: int, data: bytes, manifest: Manifest) -> None:
         """Keeps a verified chunk. QuotaExceeded when all that could make room is pinned."""
@@ -84,7 +97,7 @@ class RamTier:
             self._close(victim)
         try:
             if part is None:
-                part = self._parts[key] = RamPart(key, manifest)
+                part = self._parts[key] = RamPart.empty(key, manifest)
             os.pwrite(part.file.fd, data, chunk * CHUNK_BYTES)
         except OSError as error:
             # The machine has less memory or descriptors than the budget promised: the same answer as a full budget.
@@ -103,7 +116,8 @@ class RamTier:
             self.drop(key)
 
     def _close(self, key: Key) -> None:
-        self._parts.pop(key, None)
+        if self._parts.pop(key, None) is not None:
+            self.on_gone(key)
 
     def _refusal(self, why: str) -> QuotaExceeded:
         self._metrics.refused_writes += 1

@@ -18,6 +18,8 @@ from reprise.chunks import CHUNK_BYTES
 from reprise.errors import NotFound, RepriseError
 from reprise.manifests import Manifest
 
+# The door of a worker process: behind it are readers that the worker counts.
+WORKER = "worker"
 # Chunks that leave by one sendfile: enough that its cost vanishes, few enough that a purge is prompt.
 RUN_CHUNKS_MAX = 16
 
@@ -89,8 +91,17 @@ class Reader:
         return self._live.manifest
 
     @property
+    def listens(self) -> bool:
+        """Whether this is somebody's stream, and not a worker process."""
+        return self.door != WORKER
+
+    @property
     def rendition_id(self) -> str:
         return self._live.rendition_id
+
+    def has(self, chunk: int) -> bool:
+        """Whether `chunk` can be sent now."""
+        return self._live.locate(chunk) is not None
 
     def run(self, start: int, end: int, chunks_max: int = RUN_CHUNKS_MAX) -> Run | None:
         """The bytes from `start`, at most to `end`, that can be sent now; None when the first of them cannot."""
@@ -120,7 +131,8 @@ class Reader:
             wake()
             return
         self._wake = wake
-        self._waited = True
+        # Who waits to hear of the song waits for no byte yet.
+        self._waited = chunk != MANIFEST
         self.end = end
         self._wanted_at = time.monotonic()
         how = self._live.want(self, chunk, end)
@@ -128,7 +140,7 @@ class Reader:
 
     async def ready(self, chunk: int, end: int | None = None) -> None:
         """Returns when `chunk` (or MANIFEST) is there; raises what its fill ended with."""
-        while not (self.manifest is not None if chunk == MANIFEST else self._live.locate(chunk) is not None):
+        while not (self.manifest is not None if chunk == MANIFEST else self.has(chunk)):
             self._future = asyncio.get_running_loop().create_future()
             self.want(chunk, self._resolve, end)
             await self._future

@@ -5,7 +5,7 @@ Playback needs none of this: with every balancer gone the edge serves, with its 
 
 import asyncio
 import random
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 import grpc
@@ -38,7 +38,9 @@ class BalancerLine:
         reports: LoadReports,
         seen: SeenGrants,
         commands: Commands,
+        refresh: Callable[[], Awaitable[None]],
     ) -> None:
+        """`refresh` is awaited before each report: it brings the figures of the edge's other processes up to date."""
         self.connected = False
         self._address = address
         self._hello = hello
@@ -47,6 +49,7 @@ class BalancerLine:
         self._reports = reports
         self._seen = seen
         self._commands = commands
+        self._refresh = refresh
         self._results: asyncio.Queue[messages.CommandResult] = asyncio.Queue(_RESULTS_MAX)
         seen.add_balancer(address)
 
@@ -84,6 +87,7 @@ class BalancerLine:
         try:
             await call.write(messages.ReportLoadRequest(hello=self._hello()))
             while True:
+                await self._refresh()
                 report = self._reports.next(self._seen.take(self._address))
                 await call.write(messages.ReportLoadRequest(report=report))
                 result = await self._pause()

@@ -28,6 +28,8 @@ class Settings(ServiceSettings):
     # Empty means: count what this edge gives to its sockets.
     nic_interface: str = ""
     stream_limit: int = 10_000
+    # Processes that serve the HTTP port; with 1 there are no others than this one.
+    workers: int = 1
     # A gRPC stream whose listener takes nothing for so long is ended.
     stream_stall_s_max: float = 30.0
     # Without one item from a source in this time the fill goes to the next.

@@ -12,7 +12,7 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from reprise.errors import InvalidRequest
 
@@ -42,6 +42,18 @@ def load(cls: type[T], service: str, toml_path: Path | None = None, environ: Map
         if name not in values and not optional:
             raise ConfigError(f"setting {name!r} is missing: set {prefix}{name.upper()} or put it in the TOML file")
     return cls(**values)
+
+
+def to_environment(settings: Any, service: str) -> dict[str, str]:
+    """The variables from which `load` makes an equal instance: for a process that is started with the same settings."""
+    prefix = f"REPRISE_{service.upper()}_"
+    return {prefix + f.name.upper(): _text(getattr(settings, f.name)) for f in dataclasses.fields(settings)}
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return ""
+    return ",".join(value) if isinstance(value, tuple) else str(value)
 
 
 def read_secret(path: Path, what: str) -> bytes:

@@ -28,6 +28,7 @@ from reprise.http_tls import SCRATCH_BYTES, Certificates, TlsConnection
 from reprise.log import get_logger
 
 log = get_logger()
+BACKLOG = 4096
 _ACCEPTS_PER_TURN = 128
 _SWEEP_S = 1.0
 _REFUSED = b"HTTP/1.1 503 Service Unavailable\r\nRetry-After: 1\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
@@ -98,11 +99,15 @@ class HttpServer(Collector):
     def start(self, host: str, port: int) -> int:
         """Binds, starts accepting, and returns the port. Raises OSError when the address is not to be had."""
         family = socket.AF_INET6 if ":" in host else socket.AF_INET
-        self._listener = socket.create_server((host.strip("[]"), port), family=family, backlog=4096)
-        self._listener.setblocking(False)
-        self.loop.add_reader(self._listener.fileno(), self._accept)
+        return self.listen(socket.create_server((host.strip("[]"), port), family=family, backlog=BACKLOG))
+
+    def listen(self, listener: socket.socket) -> int:
+        """Starts accepting on a socket that listens already, owns it from now on, and returns its port."""
+        self._listener = listener
+        listener.setblocking(False)
+        self.loop.add_reader(listener.fileno(), self._accept)
         self._sweeper = self.loop.create_task(self._sweep(), name="http.sweep")
-        return int(self._listener.getsockname()[1])
+        return int(listener.getsockname()[1])
 
     async def stop(self, grace_s: float) -> None:
         """Stops accepting, lets responses under way finish for `grace_s`, then cuts what is left."""

@@ -156,7 +156,7 @@ class Listening:
         names = (*self._tables, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.grpc)
         self.grpc_port = _bind(self.grpc, self._app.settings.grpc_address)
-        host, port = _host_and_port(self._app.settings.http_address, "http_address")
+        host, port = host_and_port(self._app.settings.http_address, "http_address")
         try:
             self.http_port = self.http.start(host, port)
         except OSError as error:
@@ -265,7 +265,8 @@ async def listening(app: App) -> AsyncIterator[Listening]:
         await service.stop()
 
 
-def _host_and_port(address: str, field: str) -> tuple[str, int]:
+def host_and_port(address: str, field: str) -> tuple[str, int]:
+    """The two of "host:port". Raises ConfigError with the setting's name."""
     host, _, port = address.rpartition(":")
     if not host or not re.fullmatch("[0-9]{1,5}", port) or int(port) > 65535:
         raise config.ConfigError(f'{field} must be "host:port", not {address!r}')
@@ -282,7 +283,7 @@ def _certificates(settings: ServiceSettings) -> Certificates | None:
 
 
 def _bind(server: grpc.aio.Server, address: str) -> int:
-    _host_and_port(address, "grpc_address")
+    host_and_port(address, "grpc_address")
     try:
         port = server.add_insecure_port(address)
     except RuntimeError:

@@ -349,6 +349,7 @@ async def test_a_restarted_edge_serves_from_disk_before_it_has_scanned_it(
     async with running_edge(tmp_path, "edge-1", origin.address) as edge:
         await edge.node.store.adopted()
         await edge.node.prewarm(kept.rendition_id, prefix_only=False)
+        edge.node.store.keep(kept.rendition_id)
     given = origin.given.total()
     scan = asyncio.Event()
 

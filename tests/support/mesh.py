@@ -108,7 +108,11 @@ class TestMesh:
 def scrape(http: str) -> Metrics:
     """What a service's /metrics says now; `http` is its URL."""
     with urllib.request.urlopen(f"{http}/metrics", timeout=10) as answer:
-        text = answer.read().decode()
+        return parse_metrics(answer.read().decode())
+
+
+def parse_metrics(text: str) -> Metrics:
+    """A metrics page."""
     found = _SAMPLE.findall(text)
     return Metrics([Sample(name, dict(_LABEL.findall(labels)), float(value)) for name, labels, value in found])
 
