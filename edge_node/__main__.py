@@ -15,9 +15,10 @@ from edge_node.access import Gate
 from edge_node.commands import Commands
 from edge_node.express import Express
 from edge_node.fills import UpstreamFills
-from edge_node.http_door import PREFIX, HttpDoor
+from edge_node.http_door import PREFIX, HttpDoor, shown_path
 from edge_node.load import LoadReports, SeenGrants, TransmitRate, interface_counter
 from edge_node.node import Node, NodeConfig
+from edge_node.pacing import Pacing
 from edge_node.reporting import BalancerLine
 from edge_node.servicer import EdgeServicer, add_edge_service
 from edge_node.settings import Settings
@@ -132,7 +133,9 @@ def _app(parts: _Parts) -> App:
     """One process does everything."""
     rpc_metrics = RpcMetrics("edge", parts.registry)
     express = Express(parts.store.ram, parts.node.metrics, parts.node.draining.is_set)
-    http, web = HttpDoor(parts.node, parts.gate, express), WebDoor(parts.node, parts.gate, express, rpc_metrics)
+    pacing = Pacing(parts.settings.pacing_factor, parts.settings.pacing_burst_s)
+    http = HttpDoor(parts.node, parts.gate, express, pacing)
+    web = WebDoor(parts.node, parts.gate, express, pacing, rpc_metrics)
     routes = [Route(PREFIX, http, ("GET", "HEAD", "OPTIONS")), Route(PATH, web, ("POST",), takes=web.takes)]
     app = _app_without_http(parts, None, rpc_metrics)
     return replace(app, routes=routes)
@@ -189,6 +192,7 @@ def _app_without_http(parts: _Parts, crew: Crew | None, rpc_metrics: RpcMetrics)
         on_listening=on_listening,
         loop_lag=parts.lag,
         rpc_metrics=rpc_metrics,
+        shown_path=shown_path,
     )
 
 

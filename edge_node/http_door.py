@@ -7,6 +7,7 @@ from edge_node.access import Admitted, Gate
 from edge_node.express import CORS, Express, content_range, media_headers
 from edge_node.live import MANIFEST
 from edge_node.node import Node
+from edge_node.pacing import Pacing
 from edge_node.ranges import NotModified, Partial, PreconditionFailed, Unsatisfiable, evaluate
 from edge_node.reader import Reader
 from reprise.chunks import CHUNK_BYTES, ByteRange, chunk_count
@@ -50,8 +51,9 @@ class RangeBody:
 class HttpDoor:
     """The handler of the route."""
 
-    def __init__(self, node: Node, gate: Gate, express: Express) -> None:
+    def __init__(self, node: Node, gate: Gate, express: Express, pacing: Pacing) -> None:
         self._node = node
+        self._pacing = pacing
         self._gate = gate
         self._express = express
 
@@ -112,7 +114,15 @@ class HttpDoor:
             return Response(200, headers, b"", close, content_length=manifest.size_bytes)
         self._node.playing(reader)
         self._express.learn(request.path, admitted.claims, manifest)
-        return Response(206 if partial else 200, headers, RangeBody(reader, span, admitted.release), close)
+        body = RangeBody(reader, span, admitted.release)
+        pace = self._pacing.of(manifest.rendition.bitrate_bps, span.length)
+        return Response(206 if partial else 200, headers, body, close, pace=pace)
+
+
+def shown_path(path: str) -> str:
+    """For logs: whoever reads them must not be able to listen with the grants in them."""
+    parts = path.split("/")
+    return "/".join([*parts[:2], "-", *parts[3:]]) if path.startswith(PREFIX) else path
 
 
 def _without_body(answer: NotModified | PreconditionFailed | Unsatisfiable, etag: str, size_bytes: int) -> Response:

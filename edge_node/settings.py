@@ -34,3 +34,6 @@ class Settings(ServiceSettings):
     stream_stall_s_max: float = 30.0
     # Without one item from a source in this time the fill goes to the next.
     source_item_s_max: float = 3.0
+    # A long answer over HTTP: this much of it at once, the rest at `factor` times its bitrate. A factor of 0 turns it off.
+    pacing_factor: float = 1.5
+    pacing_burst_s: float = 10.0

@@ -20,6 +20,7 @@ from edge_node.access import Admitted, Gate
 from edge_node.express import Express
 from edge_node.live import MANIFEST
 from edge_node.node import Node
+from edge_node.pacing import Pacing
 from edge_node.play_stream import bytes_head, fixed_part, info_message, redirect_message, span_behind, span_of, step
 from edge_node.reader import Reader
 from reprise import grpc_web
@@ -125,8 +126,9 @@ class PlayBody:
 class WebDoor:
     """The handler of the route."""
 
-    def __init__(self, node: Node, gate: Gate, express: Express, metrics: RpcMetrics) -> None:
+    def __init__(self, node: Node, gate: Gate, express: Express, pacing: Pacing, metrics: RpcMetrics) -> None:
         self._node = node
+        self._pacing = pacing
         self._express = express
         self._gate = gate
         self._metrics = metrics
@@ -207,7 +209,8 @@ class WebDoor:
         self._node.playing(call.reader)
         self._express.learn(_path(call.wanted), call.admitted.claims, manifest)
         body = PlayBody(call, span, info_message(manifest, span), self._node.draining.is_set)
-        return Response(200, _headers(call.request), body)
+        pace = self._pacing.of(manifest.rendition.bitrate_bps, span.length)
+        return Response(200, _headers(call.request), body, pace=pace)
 
 
 def _headers(request: Request) -> bytes:

@@ -31,12 +31,26 @@ _LINGER_S = 2.0
 class Connection(Sender):
     """State of one connection; all methods run on the event loop."""
 
-    __slots__ = ("_alone", "_eof", "_handling", "_lingering", "_parser", "_queue", "_reading", "_task")
+    __slots__ = (
+        "_alone",
+        "_eof",
+        "_handling",
+        "_line",
+        "_lingering",
+        "_parser",
+        "_peer",
+        "_queue",
+        "_reading",
+        "_task",
+    )
 
     def __init__(self, server: "HttpServer", sock: socket.socket, peer: str) -> None:
         super().__init__(server, sock)
         self._parser = RequestParser(peer, server.limits.header_bytes_max, server.limits.body_bytes_max)
         self._queue: deque[Parsed] = deque()
+        self._peer = peer.encode()
+        # For the access log: what is asked.
+        self._line = b"-"
         # What was just received, when it is one request and nothing else.
         self._alone = b""
         self._task: asyncio.Future[Any] | None = None
@@ -75,9 +89,9 @@ class Connection(Sender):
     def _feed(self, data: bytes) -> None:
         alone = self._parser.between and not self._handling
         if alone:
-            answer = self._server.repeats.answer(data)
-            if answer is not None:
-                self._repeat(answer)
+            repeated = self._server.repeats.answer(data)
+            if repeated is not None:
+                self._repeat(*repeated)
                 return
         if self._parser.received_bytes == 0 and not self._handling:
             self.deadline = self._server.now + self._server.limits.request_s_max
@@ -91,8 +105,9 @@ class Connection(Sender):
         self._advance()
         self._alone = b""
 
-    def _repeat(self, answer: ReadyResponse) -> None:
+    def _repeat(self, answer: ReadyResponse, line: bytes) -> None:
         """Answers a request that was known by its bytes."""
+        self._line = line
         self._handling = True
         self._keep_alive = not self._eof and not self._server.stopping
         self._server.stats.requests += 1
@@ -125,11 +140,14 @@ class Connection(Sender):
         self._pause_reading()
         self._queue.clear()
         self._keep_alive = False
+        self._line = b"-"
         self._server.stats.end(f"refused_{refusal.status}")
         self._respond("GET", refusal)
 
     def _handle(self, request: Request) -> None:
         self.deadline = float("inf")
+        if self._server.access_log is not None:
+            self._line = self._server.access_log.request_line(request.method, request.path)
         try:
             answer = self._server.handler(request)
         except Exception as error:
@@ -157,7 +175,7 @@ class Connection(Sender):
     def _answer(self, request: Request, answer: Answer) -> None:
         if isinstance(answer, ReadyResponse):
             if answer.again is not None and self._alone and self._keep_alive:
-                self._server.repeats.learn(self._alone, answer.again)
+                self._server.repeats.learn(self._alone, answer.again, self._line)
             self._respond_ready(answer)
         else:
             self._respond(request.method, answer)
@@ -165,6 +183,7 @@ class Connection(Sender):
     # Ending
 
     def _finish(self) -> None:
+        self._log()
         self._handling = False
         if self._paced:
             self._end_pace()
@@ -221,6 +240,8 @@ class Connection(Sender):
         if self._closed:
             return
         self._closed = True
+        if self._handling:
+            self._log()
         self._server.stats.end(cause)
         self._server.gone(self)
         self._server.loop.remove_reader(self._fd)
@@ -229,6 +250,11 @@ class Connection(Sender):
         if self._task is not None:
             self._task.cancel()
         self._sock.close()
+
+    def _log(self) -> None:
+        if self._server.access_log is not None and self._status:
+            self._server.access_log.add(self._peer, self._line, self._status, self._response_bytes)
+            self._status = 0
 
     def _pause_reading(self) -> None:
         if self._reading:

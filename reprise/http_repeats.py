@@ -26,30 +26,31 @@ class Repeats:
 
     def __init__(self) -> None:
         # With the length that the body had: a shape names it, but part of the body may still be on its way.
-        self._known: dict[bytes, tuple[Again, int]] = {}
+        self._known: dict[bytes, tuple[Again, int, bytes]] = {}
 
     def __len__(self) -> int:
         return len(self._known)
 
-    def learn(self, data: bytes, again: Again) -> None:
-        """`data` was one whole request, and `again` can answer the next of its shape."""
+    def learn(self, data: bytes, again: Again, line: bytes = b"") -> None:
+        """`data` was one whole request, and `again` can answer the next of its shape. `line` is for the access log."""
         shape, variable = split(data)
         if len(shape) > SHAPE_BYTES_MAX:
             return
         if len(self._known) >= SHAPES_MAX and shape not in self._known:
             del self._known[next(iter(self._known))]
-        self._known[shape] = again, len(variable) if data[0] == _POST else -1
+        self._known[shape] = again, len(variable) if data[0] == _POST else -1, line
 
-    def answer(self, data: bytes) -> ReadyResponse | None:
-        """The answer to `data` if it is one whole request of a known shape, and if it can be answered this way."""
+    def answer(self, data: bytes) -> tuple[ReadyResponse, bytes] | None:
+        """The answer to `data`, and its line, if it is one whole request of a known shape that can be answered this way."""
         shape, variable = split(data)
         known = self._known.get(shape)
         if known is None:
             return None
-        again, body_bytes = known
+        again, body_bytes, line = known
         if body_bytes >= 0 and len(variable) != body_bytes:
             return None
-        return again(variable)
+        answer = again(variable)
+        return None if answer is None else (answer, line)
 
 
 def split(data: bytes) -> tuple[bytes, bytes]:

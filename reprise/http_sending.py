@@ -32,7 +32,8 @@ _PACED_BUFFER_BYTES_MIN = 16 * 1024
 _PACED_BUFFER_S = 4
 # asm-generic/socket.h; Python has no name for it.
 _SO_MAX_PACING_RATE = 47
-_UNLIMITED = 0xFFFFFFFF
+_UNLIMITED = -1
+_PACE_MAX = 2**31 - 1
 _RESET = struct.pack("ii", 1, 0)
 
 
@@ -41,7 +42,8 @@ class Sender(ABC):
 
     __slots__ = (
         "_body", "_chunked", "_closed", "_count", "_crlf_due", "_fd", "_file", "_keep", "_keep_alive", "_mapped", "_offset",
-        "_out", "_pace", "_paced", "_remaining", "_response_bytes", "_server", "_sock", "_waiting", "_writing", "deadline",
+        "_out", "_pace", "_paced", "_remaining", "_response_bytes", "_server", "_sock", "_status", "_waiting", "_writing",
+        "deadline",
     )  # fmt: skip
 
     def __init__(self, server: "HttpServer", sock: socket.socket) -> None:
@@ -56,6 +58,8 @@ class Sender(ABC):
         self._pace: Pace | None = None
         self._paced = False
         self._response_bytes = 0
+        # Of the response under way, until it is in the access log.
+        self._status = 0
         self._remaining: int | None = None
         self._closed = self._waiting = self._writing = self._chunked = self._crlf_due = False
         self._keep_alive = True
@@ -72,6 +76,7 @@ class Sender(ABC):
     def _respond(self, method: str, response: Response) -> None:
         responses = self._server.stats.responses
         responses[response.status] = responses.get(response.status, 0) + 1
+        self._status = response.status
         self._keep_alive = self._keep_alive and not response.close
         body, length = response.body, response.content_length
         stream = None if isinstance(body, bytes) else body
@@ -114,6 +119,7 @@ class Sender(ABC):
         try:
             sent = self._sock.sendmsg(out)
             self._server.stats.sent_bytes += sent
+            self._response_bytes = sent
             out = self._out = unsent(out, sent)
             if not out and self._count:
                 self._send_file()
@@ -132,6 +138,7 @@ class Sender(ABC):
         server, file = self._server, answer.file
         responses = server.stats.responses
         responses[answer.status] = responses.get(answer.status, 0) + 1
+        self._status = answer.status
         head = file_head(answer.status, answer.headers, answer.length, server.date, keep_alive=self._keep_alive)
         self._out = [head, *answer.buffers]
         self._response_bytes = 0
@@ -207,7 +214,7 @@ class Sender(ABC):
         self._pace = None
         self._paced = True
         self._server.stats.paced += 1
-        self._sock.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, pace.bytes_per_s)
+        self._sock.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, min(pace.bytes_per_s, _PACE_MAX))
 
     def _end_pace(self) -> None:
         self._pace = None

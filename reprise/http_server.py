@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from reprise.access_log import AccessLog
 from reprise.http_connection import Connection
 from reprise.http_head import date_line
 from reprise.http_message import Handler
@@ -76,12 +77,14 @@ class HttpServer(Collector):
         name: str,
         registry: CollectorRegistry,
         certificates: Certificates | None = None,
+        access_log: AccessLog | None = None,
     ) -> None:
         self.handler = handler
         self.limits = limits
         self.stats = HttpStats()
         self.connections: set[Connection] = set()
         self.repeats = Repeats()
+        self.access_log = access_log
         # Where TLS connections read files to, one after the other.
         self.scratch = memoryview(bytearray(SCRATCH_BYTES if certificates else 0))
         self.pipe = _memory_pipe()
@@ -123,6 +126,9 @@ class HttpServer(Collector):
             connection.close("server_stopped")
         if self._sweeper:
             self._sweeper.cancel()
+        if self.access_log is not None:
+            self.access_log.close()
+            self.access_log = None
         if self.pipe is not None:
             self.pipe.close()
             self.pipe = None
@@ -184,6 +190,8 @@ class HttpServer(Collector):
             await asyncio.sleep(_SWEEP_S)
             self.now = time.monotonic()
             self.date = date_line(time.time())
+            if self.access_log is not None:
+                self.access_log.flush()
             if self._certificates is not None:
                 self._certificates.refresh()
             for connection in [c for c in self.connections if c.deadline < self.now]:
@@ -211,6 +219,8 @@ class HttpServer(Collector):
             reloads.add_metric(["ok"], self._certificates.reloads)
             reloads.add_metric(["failed"], self._certificates.failures)
         yield reloads
+        dropped = self.access_log.dropped if self.access_log is not None else 0
+        yield CounterMetricFamily(f"{prefix}_access_log_dropped", "Lines that could not be written", value=dropped)
         ended = CounterMetricFamily(f"{prefix}_ended", "Connections that we ended, by cause", labels=["cause"])
         for cause, count in self.stats.ended.items():
             ended.add_metric([cause], count)

@@ -24,6 +24,7 @@ from prometheus_client import CollectorRegistry
 
 from reprise import config, open_files, rpc, tracing
 from reprise import log as logs
+from reprise.access_log import AccessLog
 from reprise.errors import RepriseError
 from reprise.grpc_web import Bridge, method_table
 from reprise.http_message import Answer, Handler, ReadyResponse, Request, Response, Route, text_response
@@ -48,6 +49,8 @@ class ServiceSettings:
     # PEM files; with both the HTTP port speaks TLS 1.3, and takes new files in while it runs.
     tls_certificate_path: Path | None = None
     tls_key_path: Path | None = None
+    # One line per HTTP response; none without it.
+    access_log_path: Path | None = None
 
 
 @dataclass(kw_only=True)
@@ -74,6 +77,8 @@ class App:
     loop_lag: LoopLag | None = None
     # Given by a service that answers RPCs outside of its servicers too, so that all are counted in one place.
     rpc_metrics: rpc.RpcMetrics | None = None
+    # A request's path as the access log may show it: without secrets.
+    shown_path: Callable[[str], str] = str
 
 
 S = TypeVar("S", bound=ServiceSettings)
@@ -145,6 +150,7 @@ class Listening:
             name=app.name,
             registry=app.registry,
             certificates=_certificates(app.settings),
+            access_log=_access_log(app),
         )
         self.grpc = rpc.server(self._rpc_metrics)
         self.grpc_port = 0
@@ -280,6 +286,11 @@ def _certificates(settings: ServiceSettings) -> Certificates | None:
     if certificate is None or key is None:
         raise config.ConfigError("tls_certificate_path and tls_key_path go together: set both or neither")
     return Certificates(certificate, key)
+
+
+def _access_log(app: App) -> AccessLog | None:
+    path = app.settings.access_log_path
+    return None if path is None else AccessLog(path, app.shown_path)
 
 
 def _bind(server: grpc.aio.Server, address: str) -> int:

@@ -163,6 +163,8 @@ def _edge_settings(name: str, shape: Shape, folder: Folder) -> dict[str, str]:
         "disk_bytes_max": str(EDGE_DISK_BYTES),
         "nic_capacity_bps": str(EDGE_NIC_BPS),
         "stream_limit": str(EDGE_STREAMS),
+        # Nobody shares a loopback: `reprise play` may take a song as fast as it comes.
+        "pacing_factor": "0",
     }
 
 
