@@ -16,8 +16,9 @@ from prometheus_client import CollectorRegistry
 
 from edge_node.access import Gate
 from edge_node.express import Express
-from edge_node.http_door import PREFIX, HttpDoor
+from edge_node.http_door import PREFIX, HttpDoor, shown_path
 from edge_node.node import Node, NodeConfig
+from edge_node.pacing import Pacing
 from edge_node.ram import RamTier
 from edge_node.servicer import EdgeServicer, add_edge_service
 from edge_node.settings import Settings
@@ -27,6 +28,7 @@ from edge_node.workers.errands import Errands
 from edge_node.workers.lease import LeasedStore
 from reprise import config, open_files, tracing
 from reprise import log as logs
+from reprise.access_log import AccessLog
 from reprise.config import read_key
 from reprise.errors import RepriseError
 from reprise.grpc_web import Bridge, method_table
@@ -94,7 +96,8 @@ def _server(
     rpc_metrics = RpcMetrics("edge", registry)
     # What the lane asks of a RAM tier, the parts and their touches, leased RAM has too.
     express = Express(cast("RamTier", store.ram), node.metrics, node.draining.is_set)
-    http, web = HttpDoor(node, gate, express), WebDoor(node, gate, express, rpc_metrics)
+    pacing = Pacing(settings.pacing_factor, settings.pacing_burst_s)
+    http, web = HttpDoor(node, gate, express, pacing), WebDoor(node, gate, express, pacing, rpc_metrics)
     bridge = Bridge(method_table([(add_edge_service, EdgeServicer(node, gate, streams))]), rpc_metrics)
     routes = (
         Route(PREFIX, http, ("GET", "HEAD", "OPTIONS")),
@@ -106,8 +109,16 @@ def _server(
     certificates = None
     if settings.tls_certificate_path is not None and settings.tls_key_path is not None:
         certificates = Certificates(settings.tls_certificate_path, settings.tls_key_path)
-    handler = Dispatcher(bridge, routes)
-    return HttpServer(handler, limits=Limits(), name="edge", registry=registry, certificates=certificates), bridge
+    access_log = AccessLog(settings.access_log_path, shown_path) if settings.access_log_path else None
+    server = HttpServer(
+        Dispatcher(bridge, routes),
+        limits=Limits(),
+        name="edge",
+        registry=registry,
+        certificates=certificates,
+        access_log=access_log,
+    )
+    return server, bridge
 
 
 def main() -> None:
