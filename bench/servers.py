@@ -119,9 +119,10 @@ class Servers:
         balancer: Server | None = None,
         core: int | None = None,
         tls: bool = False,
+        paced: bool = False,
         **settings: object,
     ) -> Server:
-        """A real edge process with its RAM and disk tiers."""
+        """A real edge process with its RAM and disk tiers and an access log. What it is compared with paces nothing either."""
         folder = self._launcher.home(edge_id)
         (folder / "edge.key").write_text(grants.derive_key(MESH_KEY, edge_id).hex())
         grpc_port, http_port = free_ports(2)
@@ -131,9 +132,12 @@ class Servers:
             "edge_key_path": folder / "edge.key",
             "manifest_keys_path": self._folder / "manifest.pub",
             "cache_dir": folder / "cache",
+            "access_log_path": folder / "access.log",
             "origins": ",".join(origin.grpc_address for origin in origins),
             "balancers": f"{LOOPBACK}:{balancer.grpc_port}" if balancer else "",
         }
+        if not paced:
+            values["pacing_factor"] = 0
         if tls:
             shown = self._certificate
             values |= {"tls_certificate_path": shown.certificate_path, "tls_key_path": shown.key_path}
