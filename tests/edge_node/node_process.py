@@ -96,6 +96,7 @@ async def running_node(folder: Path, *origins: str, workers: int = 2, **settings
         "ram_bytes_max": 64 << 20,
         "disk_bytes_max": 256 << 20,
         "workers": workers,
+        "pacing_factor": 0.0,
     }
     configured = Settings(**(values | settings))  # type: ignore[arg-type]
     env = {"PYTHONPATH": str(ROOT), **config.to_environment(configured, "edge_node")}
