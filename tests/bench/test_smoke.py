@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
+COLUMN_X_ONE = 8
 
 
 def run_bench(name: str, *options: str) -> subprocess.CompletedProcess[str]:
@@ -91,9 +92,25 @@ def test_listeners_are_all_served_without_errors() -> None:
     assert rest[-1] == "0", ended.stdout
 
 
-@pytest.mark.parametrize("name", ["edge", "storm", "listeners"])
+@needs_programs
+def test_workers_prints_what_each_number_of_them_serves() -> None:
+    options = ("--rounds=1", "--seconds=0.3", "--sizes=64k", "--connections=8", "--songs=2", "--song-bytes=300000")
+    ended = run_bench("workers", *options)
+    assert ended.returncode == 0, ended.stderr
+    one, two = table_rows(ended.stdout)
+    assert (one[2], two[2]) == ("1", "2")
+    assert float(two[COLUMN_X_ONE]) > 0
+    assert (one[-1], two[-1]) == ("0", "0"), ended.stdout
+
+
+@pytest.mark.parametrize("name", ["edge", "storm", "listeners", "workers"])
 def test_a_wrong_option_gets_one_clear_line(name: str) -> None:
-    wrong = {"edge": "--sizes=64x", "storm": "--servers=squid", "listeners": "--listeners=none"}[name]
+    wrong = {
+        "workers": "--sizes=64x",
+        "edge": "--sizes=64x",
+        "storm": "--servers=squid",
+        "listeners": "--listeners=none",
+    }[name]
     ended = run_bench(name, wrong)
     assert ended.returncode == 2
     assert re.search(rf"error: argument {wrong.partition('=')[0]}: ", ended.stderr)
@@ -103,5 +120,5 @@ def test_a_wrong_option_gets_one_clear_line(name: str) -> None:
 def test_the_script_names_the_benchmarks_that_there_are() -> None:
     ended = subprocess.run([ROOT / "scripts" / "bench", "nothing"], capture_output=True, text=True, check=False)
     assert ended.returncode == 2
-    for name in ("edge", "storm", "listeners"):
+    for name in ("edge", "storm", "listeners", "workers"):
         assert name in ended.stderr

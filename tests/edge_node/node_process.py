@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import ssl
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
@@ -30,6 +31,13 @@ class NodeProcess:
     http_url: str
     grpc_address: str
     log_path: Path
+    # What clients trust, when the edge speaks TLS.
+    trust: ssl.SSLContext | None = None
+
+    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+        """A connection to whichever worker the kernel picks."""
+        url = urlsplit(self.http_url)
+        return await asyncio.open_connection(url.hostname, url.port, limit=64 * 1024, ssl=self.trust)
 
     def media_path(self, audio: Audio) -> str:
         """With a grant of its own each time."""
@@ -45,12 +53,19 @@ class NodeProcess:
 
     async def get(self, path: str) -> tuple[int, bytes]:
         """Status and body of a page, on a connection of its own: from whichever worker the kernel picks."""
-        url = urlsplit(self.http_url)
-        reader, writer = await asyncio.open_connection(url.hostname, url.port)
+        return await self._ask(f"GET {path} HTTP/1.1", b"")
+
+    async def post(self, path: str, body: bytes) -> tuple[int, bytes]:
+        """As `get`, for a gRPC-web call."""
+        head = f"POST {path} HTTP/1.1\r\nContent-Type: application/grpc-web+proto\r\nContent-Length: {len(body)}"
+        return await self._ask(head, body)
+
+    async def _ask(self, head: str, body: bytes) -> tuple[int, bytes]:
+        reader, writer = await self.connect()
         try:
-            writer.write(f"GET {path} HTTP/1.1\r\nHost: edge\r\nConnection: close\r\n\r\n".encode())
-            head = await reader.readuntil(b"\r\n\r\n")
-            return int(head.split(b" ", 2)[1]), await reader.read()
+            writer.write(f"{head}\r\nHost: edge\r\nConnection: close\r\n\r\n".encode() + body)
+            answer = await reader.readuntil(b"\r\n\r\n")
+            return int(answer.split(b" ", 2)[1]), await reader.read()
         finally:
             writer.close()
 
@@ -77,8 +92,10 @@ class NodeProcess:
 
 
 @asynccontextmanager
-async def running_node(folder: Path, *origins: str, workers: int = 2, **settings: object) -> AsyncIterator[NodeProcess]:
-    """An edge of `workers` worker processes, ready."""
+async def running_node(
+    folder: Path, *origins: str, workers: int = 2, trust: ssl.SSLContext | None = None, **settings: object
+) -> AsyncIterator[NodeProcess]:
+    """An edge of `workers` worker processes, ready. `trust` is for one that speaks TLS."""
     folder.mkdir(parents=True, exist_ok=True)
     key_path, keys_path = folder / "edge.key", folder / "manifest.pub"
     key_path.write_text(grants.derive_key(MESH_KEY, EDGE_ID).hex())
@@ -104,8 +121,9 @@ async def running_node(folder: Path, *origins: str, workers: int = 2, **settings
     spec = Spec(name="node", argv=argv, cwd=folder, log_path=folder / "node.log", env=env, stop_deadline_s=20.0)
     process = Process(spec)
     try:
-        scheme = "https" if configured.tls_certificate_path else "http"
-        node = NodeProcess(process, f"{scheme}://127.0.0.1:{http_port}", f"127.0.0.1:{grpc_port}", folder / "node.log")
+        node = NodeProcess(
+            process, f"http://127.0.0.1:{http_port}", f"127.0.0.1:{grpc_port}", folder / "node.log", trust
+        )
         await node.until_ready()
         yield node
     finally:
@@ -120,7 +138,8 @@ class Client:
     """One HTTP listener who goes on with a Range where a connection broke, as players do."""
 
     def __init__(self, node: NodeProcess, audio: Audio, path: str = "") -> None:
-        self._url = urlsplit(node.http_url + (path or node.media_path(audio)))
+        self._node = node
+        self._path = path or node.media_path(audio)
         self._size = len(audio.data)
         self.status = 0
         self.heard = bytearray()
@@ -139,9 +158,9 @@ class Client:
         return bytes(self.heard)
 
     async def _connect_and_read(self) -> None:
-        reader, writer = await asyncio.open_connection(self._url.hostname, self._url.port, limit=64 * 1024)
+        reader, writer = await self._node.connect()
         try:
-            head = f"GET {self._url.path} HTTP/1.1\r\nHost: edge\r\nRange: bytes={len(self.heard)}-\r\n\r\n"
+            head = f"GET {self._path} HTTP/1.1\r\nHost: edge\r\nRange: bytes={len(self.heard)}-\r\n\r\n"
             writer.write(head.encode())
             answer = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             self.status = int(answer.split(" ", 2)[1])

@@ -4,6 +4,7 @@ import asyncio
 import itertools
 import os
 import signal
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
 from pathlib import Path
@@ -11,11 +12,15 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from bench.asks import PLAY, played, web_messages
 from reprise.balancer.v1 import balancer_service_pb2 as messages
 from reprise.chunks import CHUNK_BYTES
-from tests.edge_node.edges import Audio, ScriptedOrigin, make_audio, scripted_origin
-from tests.edge_node.node_process import Client, NodeProcess, Refused, running_node
+from reprise.edge.v1.edge_service_pb2 import PlayRequest
+from reprise.grpc_web_frames import data_head
+from tests.edge_node.edges import SONG_ID, Audio, ScriptedOrigin, listen_grant, make_audio, scripted_origin
+from tests.edge_node.node_process import EDGE_ID, Client, NodeProcess, Refused, running_node
 from tests.edge_node.scripted_balancer import ScriptedBalancer, scripted_balancer
+from tests.reprise.certificates import write_certificate
 from tests.support.mesh import Metrics
 from tests.support.wait import wait_until
 
@@ -135,6 +140,18 @@ async def test_what_one_worker_has_fetched_the_other_serves_from_the_same_memory
     assert SIZE <= await story.grew("reprise_edge_store_bytes", tier="ram") < 1.1 * SIZE
 
 
+async def test_grpc_web_is_served_by_the_workers_too(story: Story) -> None:
+    message = PlayRequest(
+        grant=listen_grant(EDGE_ID, story.audio), song_id=SONG_ID, rendition_id=story.audio.rendition_id
+    ).SerializeToString()
+    status, body = await story.node.post(PLAY, data_head(len(message)) + message)
+    assert status == 200
+    assert played(web_messages(body)) == story.audio.data
+    assert await story.grew("reprise_edge_sent_bytes_total", door="grpc-web") == SIZE
+    assert await story.grew("reprise_edge_rpc_seconds_count", door="grpc-web", code="OK") == 1
+    assert await story.grew("reprise_edge_http_sent_bytes_total") > SIZE
+
+
 async def test_a_killed_worker_costs_nobody_a_byte_and_the_others_notice_nothing(story: Story) -> None:
     story.hold_before(10)
     clients = story.crowd()
@@ -160,6 +177,7 @@ async def test_a_killed_worker_costs_nobody_a_byte_and_the_others_notice_nothing
     pids = story.node.worker_pids()
     assert (other in pids, killed in pids) == (True, False)
     await story.until_idle()
+    assert await story.streams_by_worker() == [0, 0], "the killed worker's streams were given back"
 
 
 async def test_a_purge_is_over_when_every_worker_has_cut_its_listeners(
@@ -249,6 +267,8 @@ async def test_workers_die_with_the_node_process_and_the_next_ones_serve_its_dis
         assert (await own_balancer.command(prewarm=messages.Prewarm(rendition_ids=[audio.rendition_id]))).ok
         await node.until_metric(21, "reprise_edge_spilled_chunks_total")
         pids = node.worker_pids()
+        # It can do nothing about it itself.
+        os.kill(pids[0], signal.SIGSTOP)
         os.kill(node.process.pid, signal.SIGKILL)
         await wait_until(lambda: not any(map(is_running, pids)), "the workers are gone", deadline_s=2)
     async with running_node(tmp_path, origin.address) as node:
@@ -270,6 +290,37 @@ async def test_workers_let_go_of_what_the_node_evicts(origin: ScriptedOrigin, tm
         of_node, *of_workers = (memory_files(pid) for pid in (node.process.pid, *node.worker_pids()))
         assert of_node <= 2 * 4
         assert max(of_workers) <= of_node
+
+
+async def test_every_worker_takes_a_new_certificate_and_drops_nobody_for_it(
+    origin: ScriptedOrigin, tmp_path: Path
+) -> None:
+    certificate_path, key_path = write_certificate(tmp_path, "first")
+    trust = ssl.create_default_context(cafile=str(certificate_path))
+    tls = {"tls_certificate_path": certificate_path, "tls_key_path": key_path}
+    async with running_node(tmp_path, origin.address, trust=trust, **tls) as node:
+        story = Story(node, origin, await node.metrics(), next(SEEDS))
+        story.hold_before(10)
+        clients = story.crowd(20)
+        listening = start(clients)
+        await asyncio.gather(*(client.first_byte.wait() for client in clients))
+        assert min(await story.streams_by_worker()) > 0
+        write_certificate(tmp_path, "second")
+        trust.load_verify_locations(certificate_path)
+        async with asyncio.timeout(10):
+            # So many in a row are not all from one worker.
+            while {await certificate_of(node) for _ in range(12)} != {"second"}:
+                await asyncio.sleep(0.1)
+        story.go_on()
+        assert story.all_heard(await asyncio.gather(*listening))
+        assert [client.reconnects for client in clients] == [0] * 20
+
+
+async def certificate_of(node: NodeProcess) -> str:
+    _, writer = await node.connect()
+    name: str = writer.get_extra_info("peercert")["subject"][0][0][1]
+    writer.close()
+    return name
 
 
 def is_running(pid: int) -> bool:

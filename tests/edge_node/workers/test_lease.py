@@ -218,6 +218,20 @@ async def test_a_purged_song_is_gone_from_the_lease_even_while_it_is_used(tmp_pa
         assert await played(both, song) == whole(song)
 
 
+async def test_a_song_that_comes_again_after_a_purge_is_a_new_lease(tmp_path: Path) -> None:
+    song = make_song()
+    async with pair(tmp_path) as both:
+        await cache(both.store, song)
+        entry = await both.leased.discover(song.rendition_id)
+        assert entry is not None
+        await both.purge(song)
+        # The worker has not done yet what it was told, and so still uses the song.
+        await cache(both.store, song)
+        await both.find(song.rendition_id)
+        assert sum(isinstance(message, Manifested) for message in both.told) == 2
+        entry.release()
+
+
 @pytest.mark.parametrize("seed", range(6))
 async def test_whatever_happens_a_worker_has_nothing_that_the_node_has_not(tmp_path: Path, seed: int) -> None:
     rng = random.Random(seed)
