@@ -197,7 +197,13 @@ async def running_edge(folder: Path, edge_id: str, *origins: str, **settings: An
     key_path, keys_path = folder / "edge.key", folder / "manifest.pub"
     key_path.write_text(grants.derive_key(MESH_KEY, edge_id).hex())
     keys_path.write_text(SIGNING_KEY.public_key().public_bytes_raw().hex())
-    defaults: dict[str, Any] = {"ram_bytes_max": 64 << 20, "disk_bytes_max": 256 << 20, "source_item_s_max": 2.0}
+    defaults: dict[str, Any] = {
+        "ram_bytes_max": 64 << 20,
+        "disk_bytes_max": 256 << 20,
+        "source_item_s_max": 2.0,
+        # Whole songs are taken at once here.
+        "pacing_factor": 0.0,
+    }
     configured = Settings(
         edge_id=edge_id,
         region="here",
