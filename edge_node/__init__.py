@@ -5,7 +5,8 @@ are files, so every door sends them by sendfile. A *reader* is a cursor on one r
 says which chunk it wants and is woken when that chunk is verified, or when the fill that would bring it has ended. A *fill* is
 one upstream read owned by the node, never by a listener: it resumes from another source at the first chunk that is missing.
 `coalescing` decides what to read so that no chunk is read twice at a time; `sources` decides from whom: the home edge of the
-region (which relays its own fill while it runs), then the next edge, then the origins.
+region (which relays its own fill while it runs), then the next edge, then the origins. `homes` shares the region's disks out: a
+song is written to disk at its home only.
 
     doors (http_door, web_door, servicer) ── Reader ── live (one per rendition in use) ── fill ── upstream
                                                │                                            │
