@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
+import uvloop
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
@@ -96,7 +97,7 @@ def main(name: str, settings_class: type[S], build: Callable[[S], AbstractAsyncC
         logs.start(name, settings.log_format, settings.log_level)
         open_files.raise_limit()
         with tracing.exporting(name, settings.otlp_endpoint or os.environ.get(tracing.ENDPOINT_VARIABLE, "")):
-            asyncio.run(_build_and_run(build, settings))
+            uvloop.run(_build_and_run(build, settings))
     except RepriseError as error:
         sys.exit(f"{name}: {error}")
 

@@ -12,6 +12,7 @@ import socket
 import sys
 from typing import cast
 
+import uvloop
 from prometheus_client import CollectorRegistry
 
 from edge_node.access import Gate
@@ -131,7 +132,7 @@ def main() -> None:
         open_files.raise_limit()
         endpoint = settings.otlp_endpoint or os.environ.get(tracing.ENDPOINT_VARIABLE, "")
         with tracing.exporting(SERVICE, endpoint):
-            asyncio.run(_run(settings, socket.socket(fileno=link), socket.socket(fileno=listener)))
+            uvloop.run(_run(settings, socket.socket(fileno=link), socket.socket(fileno=listener)))
     except RepriseError as error:
         sys.exit(f"{SERVICE}: worker {number}: {error}")
 
