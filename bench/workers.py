@@ -1,8 +1,9 @@
 """`./scripts/bench workers`: one edge with one process, and with worker processes, serves ranges of a warm cache.
 
 What counts is requests per CPU second over all of the edge's processes: if it stays what one process has, N free cores serve N
-times as much. Requests per second show that only where there are more free cores than workers: the client needs one too. The
-edges are not tied to a core, for their processes have to spread.
+times as much. With `--cores one` all of them share one core and the client has another, so nothing but being several processes
+makes a difference. With `--cores all` they spread; there requests per second grow with the workers as long as there are more
+free cores than workers, for the client needs one too.
 """
 
 import argparse
@@ -18,24 +19,26 @@ from pathlib import Path
 from bench import report
 from bench.asks import Ask, http_bytes, make_asks
 from bench.field import ASKS_EACH, GRANTS, WARM_BYTES
-from bench.launch import Missing, Server, cpu_s, need
+from bench.launch import SERVER_CORE, Missing, Server, cpu_s, need
 from bench.load import LoadFailed, Plan
-from bench.options import numbers, sizes
+from bench.options import names, numbers, sizes
 from bench.report import Column
 from bench.servers import Servers
 from bench.songs import Song, make_songs
 from bench.wrk import exchange, run_wrk
 
+ONE, ALL = "one", "all"
 # Connections are spread over the workers by a hash: each song is asked for often enough to reach all of them.
 WARM_ASKS = 16
 COLUMNS = (
     Column("bytes", "size"),
     Column("connections", "connections"),
+    Column("cores", "cores"),
     Column("workers", "workers"),
     Column("requests/s", "requests_s"),
     Column("MB/s", "mb_s"),
-    Column("edge's cores", "cores", 2),
-    Column("client's cores", "client_cores", 2),
+    Column("edge's CPU", "edge_cpu", 2),
+    Column("client's CPU", "client_cpu", 2),
     Column("requests/CPU s", "requests_cpu_s"),
     Column("x one process", "x_one", 2),
     Column("node process, % of the CPU", "node_percent", 1),
@@ -51,6 +54,14 @@ class Case:
 
     length: int
     connections: int
+
+
+@dataclass(frozen=True, slots=True)
+class Layout:
+    """An edge, and the cores that it has."""
+
+    cores: str
+    workers: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,23 +103,24 @@ def warm(edge: Server, songs: Sequence[Song]) -> None:
             raise LoadFailed(f"{edge.name} gave bytes that are not the song")
 
 
-def rows(samples: Mapping[tuple[Case, int], Sequence[Sample]]) -> list[dict[str, object]]:
-    """A row per case and number of workers: medians over rounds, ratios as medians of what each round gave."""
+def rows(samples: Mapping[tuple[Case, Layout], Sequence[Sample]]) -> list[dict[str, object]]:
+    """A row per case and layout: medians over rounds, ratios as medians of what each round gave."""
     return [
         {
             "size": f"{case.length >> 10} KiB",
             "connections": case.connections,
-            "workers": workers,
+            "cores": layout.cores,
+            "workers": layout.workers,
             "requests_s": report.median([s.answers / s.seconds for s in found]),
             "mb_s": report.median([s.answers * case.length / s.seconds / 1e6 for s in found]),
-            "cores": report.median([s.cpu_s / s.seconds for s in found]),
-            "client_cores": report.median([s.client_cpu_s / s.seconds for s in found]),
+            "edge_cpu": report.median([s.cpu_s / s.seconds for s in found]),
+            "client_cpu": report.median([s.client_cpu_s / s.seconds for s in found]),
             "requests_cpu_s": report.median([s.per_cpu_s for s in found]),
-            **(_of_workers(found, samples.get((case, 1), ())) if workers > 1 else {}),
+            **(_of_workers(found, samples.get((case, Layout(layout.cores, 1)), ())) if layout.workers > 1 else {}),
             "rss_mib": report.median([s.rss_bytes / 2**20 for s in found]),
             "errors": sum(s.errors for s in found),
         }
-        for (case, workers), found in samples.items()
+        for (case, layout), found in samples.items()
     ]
 
 
@@ -137,6 +149,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--workers", type=numbers, default=[1, 2], metavar="1,2", help="1 is one process without workers"
     )
+    parser.add_argument("--cores", type=names((ONE, ALL)), default=[ONE, ALL], metavar=f"{ONE},{ALL}")
     parser.add_argument("--sizes", type=sizes, default=sizes("64k,256k"), metavar="64k,256k")
     parser.add_argument("--connections", type=numbers, default=[64], metavar="16,64")
     parser.add_argument("--songs", type=int, default=8)
@@ -145,22 +158,27 @@ def _options() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def run(options: argparse.Namespace, folder: Path) -> dict[tuple[Case, int], list[Sample]]:
+def run(options: argparse.Namespace, folder: Path) -> dict[tuple[Case, Layout], list[Sample]]:
     """All rounds of all cases."""
     need("wrk", "wrk")
-    samples: dict[tuple[Case, int], list[Sample]] = defaultdict(list)
+    samples: dict[tuple[Case, Layout], list[Sample]] = defaultdict(list)
     cases = [Case(length, connections) for length, connections in product(options.sizes, options.connections)]
     if any(case.length == 0 for case in cases):
         raise LoadFailed("whole songs are streams: this measures ranges")
     with Servers(folder) as servers:
         origin = servers.origin(options.songs, options.song_bytes)
         songs = make_songs(options.songs, options.song_bytes)
-        edges = {n: servers.edge([origin], edge_id=f"workers-{n}", workers=n) for n in options.workers}
+        edges = {
+            Layout(cores, n): servers.edge(
+                [origin], edge_id=f"{cores}-{n}", core=SERVER_CORE if cores == ONE else None, workers=n
+            )
+            for cores, n in product(options.cores, options.workers)
+        }
         for edge in edges.values():
             warm(edge, songs)
-        for turn, case, (workers, edge) in product(range(options.rounds), cases, edges.items()):
-            report.say(f"round {turn + 1}: {workers} workers, {case.length >> 10} KiB, {case.connections} connections")
-            samples[case, workers].append(measure(folder, edge, songs, case, options.seconds))
+        for turn, case, (layout, edge) in product(range(options.rounds), cases, edges.items()):
+            report.say(f"round {turn + 1}: {edge.name}, {case.length >> 10} KiB, {case.connections} connections")
+            samples[case, layout].append(measure(folder, edge, songs, case, options.seconds))
     return samples
 
 
@@ -175,8 +193,8 @@ def main() -> int:
     found = rows(samples)
     print(f"{machine}\n{options.rounds} rounds of {options.seconds:g} s; medians\n")
     print(report.table(COLUMNS, found))
-    if len(os.sched_getaffinity(0)) <= max(options.workers):
-        print("\nHere workers and client share cores: requests/s do not show what free cores would give.")
+    if ALL in options.cores and len(os.sched_getaffinity(0)) <= max(options.workers):
+        print("\nHere workers and client share all cores: requests/s do not show what free cores would give.")
     report.write_json(options.json, {"machine": machine, "command": sys.argv[1:], "rows": found})
     return 0
 

@@ -71,6 +71,7 @@ class Crew:
 
     async def run(self) -> None:
         """Keeps the workers running until cancelled, then ends them."""
+        log.info("workers_share_port", http_port=self.port, workers=len(self._listeners))
         try:
             async with asyncio.TaskGroup() as group:
                 for number, listener in enumerate(self._listeners, 1):
@@ -92,7 +93,9 @@ class Crew:
 
     async def purge(self, rendition_id: str) -> None:
         """Takes a rendition down in every process; raises what the store raises."""
-        told = [asyncio.create_task(self._purge(worker, rendition_id)) for worker in self._roll.workers.values()]
+        # Who is not listening yet has no lease.
+        workers = [worker for worker in self._roll.workers.values() if worker.listening]
+        told = [asyncio.create_task(self._purge(worker, rendition_id)) for worker in workers]
         try:
             # The store has let go before this first waits, so no worker can lease it again before it hears of the purge.
             await self._node.purge(rendition_id)

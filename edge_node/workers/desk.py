@@ -46,6 +46,8 @@ from reprise.metrics import LoopLag
 
 log = get_logger()
 PAGE_S_MAX = 5.0
+# A little longer than the node process waits for its disk.
+ANSWER_S_MAX = 6.0
 
 
 class Desk:
@@ -85,11 +87,11 @@ class Desk:
 
     async def find(self, rendition_id: str) -> bool:
         """Whether the node has any of a rendition, which is then leased."""
-        return await self._yes_or_no.ask(lambda number: self.send(Find(number, rendition_id)))
+        return await self._ask(lambda number: self.send(Find(number, rendition_id)))
 
     async def verify(self, rendition_id: str, chunk: int) -> bool:
         """Whether a chunk on disk is good."""
-        return await self._yes_or_no.ask(lambda number: self.send(Verify(number, rendition_id, chunk)))
+        return await self._ask(lambda number: self.send(Verify(number, rendition_id, chunk)))
 
     def use(self, rendition_id: str) -> None:
         self.send(Use(rendition_id))
@@ -101,6 +103,15 @@ class Desk:
         self.send(Touched(_plain(express), _plain(readers)))
 
     # Inside
+
+    async def _ask(self, send: Callable[[int], None]) -> bool:
+        """No answer is a no: then what was asked for is wanted as something that is missing."""
+        try:
+            async with asyncio.timeout(ANSWER_S_MAX):
+                return await self._yes_or_no.ask(send)
+        except TimeoutError:
+            log.warning("node_process_silent", waited_s=ANSWER_S_MAX)
+            return False
 
     def _forward(self, message: Message, fd: int | None) -> None:
         match message:

@@ -185,30 +185,34 @@ class Lessor:
     # Chunks
 
     async def _verify(self, verify: Verify) -> None:
-        entry = self._used.get(verify.rendition_id)
+        entry = self._store.find(verify.rendition_id)
         good = entry is not None and await entry.ensure_verified(verify.chunk)
-        if entry is not None and verify.rendition_id in self._told:
+        if entry is not None:
+            entry.release()
+        # Also when it is not good: the worker must not believe any longer that it is there.
+        if verify.rendition_id in self._told:
             self._sync(verify.rendition_id)
         self._send(Answer(verify.ask, good), None)
 
     async def _go(self, errand: Errand) -> None:
-        """Follows the node's own fill, or starts it."""
+        """Follows the node's own fill, or starts it. However this ends, the worker is told."""
+        failed: Failed | None = Failed(errand.errand, Outcome.STOPPED.value, "this edge could not go on")
+        reader: Reader | None = None
         try:
             reader = self._node.errand(errand.rendition_id, errand.first_chunk, errand.hops)
-        except RepriseError as error:
-            self._errands.pop(errand.errand, None)
-            self._fail(errand, error)
-            return
-        try:
             await reader.ready(MANIFEST, errand.end)
             if reader.error is not None:
                 raise reader.error
             await self._bring(errand, reader)
+            failed = None
         except RepriseError as error:
-            self._fail(errand, error)
+            failed = Failed(errand.errand, _outcome(error).value, error.message)
         finally:
-            reader.close()
+            if reader is not None:
+                reader.close()
             self._errands.pop(errand.errand, None)
+            if failed is not None:
+                self._send(failed, None)
 
     async def _bring(self, errand: Errand, reader: Reader) -> None:
         assert reader.manifest is not None
@@ -229,10 +233,6 @@ class Lessor:
         self._lease(reader.manifest)
         self._send(Progress(errand.errand, position, reader.result), None)
         return position
-
-    def _fail(self, errand: Errand, error: RepriseError) -> None:
-        outcome = next((o for kind, o in _OUTCOMES.items() if isinstance(error, kind)), Outcome.UNREACHABLE)
-        self._send(Failed(errand.errand, outcome.value, error.message), None)
 
     def _cancel(self, number: int) -> None:
         task = self._errands.pop(number, None)
@@ -257,3 +257,8 @@ class Lessor:
 
 
 _OUTCOMES = {NotFound: Outcome.ABSENT, QuotaExceeded: Outcome.REFUSED, DataCorrupt: Outcome.CORRUPT}
+
+
+def _outcome(error: RepriseError) -> Outcome:
+    """What `live` made this error of, for the worker's `live` to make the same of it."""
+    return next((outcome for kind, outcome in _OUTCOMES.items() if isinstance(error, kind)), Outcome.UNREACHABLE)
