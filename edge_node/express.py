@@ -21,7 +21,7 @@ from functools import partial
 
 from edge_node.eviction import Key, Part
 from edge_node.metrics import EdgeMetrics
-from edge_node.play_stream import bytes_head, info_message, step
+from edge_node.play_stream import bytes_head, info_behind, rendition_field, step
 from edge_node.ram import RamPart, RamTier
 from reprise import grants
 from reprise.chunks import CHUNK_BYTES, PREFIX_CHUNKS, ByteRange
@@ -47,10 +47,10 @@ _RANGE = re.compile(rb"(\d{1,15})-(\d{0,15})\Z")
 
 @dataclass(slots=True)
 class Known:
-    """A path that was admitted. `headers` are those of a whole answer over HTTP."""
+    """A path that was admitted. `headers` are those of a whole answer over HTTP, `rendition` is for gRPC-web."""
 
     expires_unix_s: float
-    manifest: Manifest
+    rendition: bytes
     size_bytes: int
     headers: bytes
     prefix: Key
@@ -91,7 +91,8 @@ class Express:
             del self._known[next(iter(self._known))]
         expires = claims.expires_unix_s + grants.CLOCK_LEEWAY_S
         prefix, tail = Key(manifest.rendition_id, Part.PREFIX), Key(manifest.rendition_id, Part.TAIL)
-        self._known[path] = Known(expires, manifest, manifest.size_bytes, media_headers(manifest), prefix, tail)
+        facts = rendition_field(manifest)
+        self._known[path] = Known(expires, facts, manifest.size_bytes, media_headers(manifest), prefix, tail)
 
     def answer(self, path: str, headers: RawHeaders) -> ReadyResponse | None:
         """The answer to a GET, or None: then the whole way has to be gone."""
@@ -166,7 +167,7 @@ class Express:
         end = min(offset + length, known.size_bytes) if length else known.size_bytes
         if not 0 < end - offset <= EXPRESS_BYTES_MAX or not self._may(known):
             return None
-        info = info_message(known.manifest, ByteRange(offset, end))
+        info = info_behind(known.rendition, ByteRange(offset, end))
         head = data_head(len(info)) + info
         answer = ReadyResponse(200, headers, len(_TRAILERS), [])
         buffers, position = answer.buffers, offset

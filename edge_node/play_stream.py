@@ -3,7 +3,7 @@
 `bytes data = 1` and `bytes chunk = 1` have the same wire form: tag 0x0a, the length, the bytes.
 """
 
-from google.protobuf.message import DecodeError
+import functools
 
 from reprise.chunks import CHUNK_BYTES, ByteRange
 from reprise.edge.v1.edge_service_pb2 import PlayRequest, PlayResponse, Redirect, StreamInfo
@@ -13,11 +13,17 @@ from reprise.manifests import Manifest
 
 def bytes_head(size: int) -> bytes:
     """Tag and length in front of `size` bytes of field 1."""
-    out = bytearray(b"\x0a")
-    while size > 0x7F:
-        out.append(size & 0x7F | 0x80)
-        size >>= 7
-    out.append(size)
+    return b"\x0a" + varint(size)
+
+
+@functools.lru_cache(maxsize=1024)
+def varint(number: int) -> bytes:
+    """`number` as protobuf writes it: seven bits a byte, the lowest first."""
+    out = bytearray()
+    while number > 0x7F:
+        out.append(number & 0x7F | 0x80)
+        number >>= 7
+    out.append(number)
     return bytes(out)
 
 
@@ -31,25 +37,6 @@ def span_of(request: PlayRequest, size_bytes: int) -> ByteRange:
     return ByteRange(request.offset_bytes, min(end, size_bytes))
 
 
-def fixed_part(request: PlayRequest) -> bytes:
-    """The wire form of all but the span, which comes after it."""
-    who = PlayRequest(grant=request.grant, song_id=request.song_id, rendition_id=request.rendition_id)
-    return who.SerializeToString()
-
-
-def span_behind(fixed: bytes, message: bytes) -> tuple[int, int] | None:
-    """Offset and length of a request that begins with `fixed` and says nothing else but them; None for any other."""
-    if not message.startswith(fixed):
-        return None
-    try:
-        request = PlayRequest.FromString(message[len(fixed) :])
-    except DecodeError:
-        return None
-    if request.grant or request.song_id or request.rendition_id:
-        return None
-    return request.offset_bytes, request.length_bytes
-
-
 def step(position: int, end: int) -> int:
     """The bytes of the message that starts at `position`: up to the next chunk boundary."""
     return min(end, (position // CHUNK_BYTES + 1) * CHUNK_BYTES) - position
@@ -59,6 +46,18 @@ def info_message(manifest: Manifest, span: ByteRange) -> bytes:
     """The first message of a Play stream."""
     info = StreamInfo(rendition=manifest.rendition, offset_bytes=span.start, length_bytes=span.length)
     return PlayResponse(info=info).SerializeToString()
+
+
+def rendition_field(manifest: Manifest) -> bytes:
+    """The part of a rendition's StreamInfo that is the same for every span of it."""
+    return StreamInfo(rendition=manifest.rendition).SerializeToString()
+
+
+def info_behind(rendition: bytes, span: ByteRange) -> bytes:
+    """`info_message` for a rendition whose `rendition_field` is at hand: offset and length are fields 2 and 3 of StreamInfo."""
+    start = b"\x10" + varint(span.start) if span.start else b""
+    info = b"%b%b\x18%b" % (rendition, start, varint(span.length))
+    return b"\x12%b%b" % (varint(len(info)), info)
 
 
 def redirect_message(offset_bytes: int) -> bytes:

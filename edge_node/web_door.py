@@ -21,7 +21,7 @@ from edge_node.express import Express
 from edge_node.live import MANIFEST
 from edge_node.node import Node
 from edge_node.pacing import Pacing
-from edge_node.play_stream import bytes_head, fixed_part, info_message, redirect_message, span_behind, span_of, step
+from edge_node.play_stream import bytes_head, info_message, redirect_message, span_of, step
 from edge_node.reader import Reader
 from reprise import grpc_web
 from reprise.chunks import CHUNK_BYTES, ByteRange
@@ -161,17 +161,22 @@ class WebDoor:
         """By the express lane, which leaves at once and so needs no deadline. Malformed ones are not its business."""
         if any(name.lower() == b"grpc-timeout" for name, _ in request.raw):
             return None
-        path, headers, fixed = _path(wanted), _headers(request), fixed_part(wanted)
-        answer = self._express.play(path, wanted.offset_bytes, wanted.length_bytes, headers)
-        if answer is not None and request.body.startswith(fixed, FRAME_HEAD_BYTES):
-            answer.again = partial(self._repeat, path, request.body[: FRAME_HEAD_BYTES + len(fixed)], headers)
+        headers = _headers(request)
+        answer = self._express.play(_path(wanted), wanted.offset_bytes, wanted.length_bytes, headers)
+        if answer is not None:
+            answer.again = partial(self._repeat, headers)
         return answer
 
-    def _repeat(self, path: str, fixed: bytes, headers: bytes, body: bytes) -> ReadyResponse | None:
-        """The answer to a call that was made before with another span; the frame's head is part of what is the same."""
+    def _repeat(self, headers: bytes, body: bytes) -> ReadyResponse | None:
+        """The answer to a call whose head is that of an earlier one: whoever calls, the lane knows the grant or it does not."""
         started = time.monotonic()
-        span = span_behind(fixed, body)
-        answer = None if span is None else self._express.play(path, *span, headers)
+        if not body.startswith(data_head(len(body) - FRAME_HEAD_BYTES)):
+            return None
+        try:
+            wanted = PlayRequest.FromString(body[FRAME_HEAD_BYTES:])
+        except DecodeError:
+            return None
+        answer = self._express.play(_path(wanted), wanted.offset_bytes, wanted.length_bytes, headers)
         if answer is not None:
             self._observe_ok(time.monotonic() - started)
         return answer

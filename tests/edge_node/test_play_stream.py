@@ -4,10 +4,20 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge_node.play_stream import bytes_head, fixed_part, redirect_message, span_behind, span_of, step
+from edge_node.play_stream import (
+    bytes_head,
+    info_behind,
+    info_message,
+    redirect_message,
+    rendition_field,
+    span_of,
+    step,
+)
 from reprise.chunks import CHUNK_BYTES, ByteRange
-from reprise.edge.v1.edge_service_pb2 import PlayRequest, PlayResponse, RelayResponse
+from reprise.edge.v1.edge_service_pb2 import PlayRequest, PlayResponse, RelayResponse, StreamInfo
 from reprise.errors import OutOfRange
+from reprise.manifests import Manifest
+from reprise.types.v1.types_pb2 import Rendition, SignedManifest
 
 
 @given(st.binary(max_size=70_000))
@@ -40,28 +50,14 @@ def test_a_redirect_names_the_next_byte() -> None:
     assert PlayResponse.FromString(redirect_message(7)).redirect.offset_bytes == 7
 
 
-OFFSETS = st.integers(0, 1 << 40)
+NUMBERS = st.integers(0, 1 << 62)
 
 
-@given(OFFSETS, OFFSETS)
-def test_the_span_stands_behind_the_fixed_part(offset: int, length: int) -> None:
-    first = PlayRequest(grant="g", song_id="s", rendition_id="r", offset_bytes=7, length_bytes=9)
-    message = PlayRequest(grant="g", song_id="s", rendition_id="r", offset_bytes=offset, length_bytes=length)
-    assert span_behind(fixed_part(first), message.SerializeToString()) == (offset, length)
-
-
-@pytest.mark.parametrize(
-    "other",
-    [
-        PlayRequest(grant="h", song_id="s", rendition_id="r").SerializeToString(),
-        # The last of repeated fields counts: these end as another listener's, another song's, or as nothing at all.
-        PlayRequest(grant="g", song_id="s", rendition_id="r").SerializeToString()
-        + PlayRequest(grant="h").SerializeToString(),
-        PlayRequest(grant="g", song_id="s", rendition_id="r").SerializeToString()
-        + PlayRequest(song_id="t").SerializeToString(),
-        PlayRequest(grant="g", song_id="s", rendition_id="r").SerializeToString() + b"\xff\xff",
-    ],
-)
-def test_a_request_that_says_anything_else_has_no_span_behind(other: bytes) -> None:
-    fixed = fixed_part(PlayRequest(grant="g", song_id="s", rendition_id="r", offset_bytes=3))
-    assert span_behind(fixed, other) is None
+@given(NUMBERS, st.integers(1, 1 << 62), st.integers(0, 1 << 40), st.text(max_size=200))
+def test_an_info_behind_its_rendition_is_what_protobuf_makes(start: int, length: int, size: int, mime: str) -> None:
+    facts = Rendition(rendition_id="a" * 64, size_bytes=size, mime_type=mime)
+    manifest = Manifest(facts, (), SignedManifest())
+    span = ByteRange(start, start + length)
+    made = info_behind(rendition_field(manifest), span)
+    assert made == info_message(manifest, span)
+    assert PlayResponse.FromString(made).info == StreamInfo(rendition=facts, offset_bytes=start, length_bytes=length)
