@@ -13,7 +13,7 @@ import grpc
 
 from bench.asks import PLAY
 from bench.songs import Song, make_songs
-from edge_node.play_stream import bytes_head, info_message, span_of, step
+from edge_node.play_stream import PLAY_CHUNKS_MAX, bytes_head, info_message, span_of, step
 from reprise import manifests
 from reprise.edge.v1.edge_service_pb2 import PlayRequest
 
@@ -38,7 +38,7 @@ def _messages(song: Song, request: PlayRequest) -> list[bytes]:
     messages = [info_message(manifests.parse(song.signed, song.rendition_id), span)]
     position = span.start
     while position < span.end:
-        size = step(position, span.end)
+        size = step(position, span.end, PLAY_CHUNKS_MAX)
         messages.append(bytes_head(size) + song.data[position : position + size])
         position += size
     return messages

@@ -19,6 +19,7 @@ from edge_node.http_door import PREFIX, HttpDoor, shown_path
 from edge_node.load import LoadReports, SeenGrants, TransmitRate, interface_counter
 from edge_node.node import Node, NodeConfig
 from edge_node.pacing import Pacing
+from edge_node.ram_hits import RamHits
 from edge_node.reporting import BalancerLine
 from edge_node.servicer import EdgeServicer, add_edge_service
 from edge_node.settings import Settings
@@ -165,6 +166,7 @@ async def _page(path: str, crew: Crew, app: App) -> Response:
 def _app_without_http(parts: _Parts, crew: Crew | None, rpc_metrics: RpcMetrics) -> App:
     settings, node, hello = parts.settings, parts.node, parts.hello
     streams = Streams("edge", settings.stream_stall_s_max, parts.registry)
+    servicer = EdgeServicer(node, parts.gate, streams, RamHits(node, parts.store))
     lines = _lines(parts, crew)
 
     def on_listening(grpc_port: int, http_port: int) -> None:
@@ -183,7 +185,7 @@ def _app_without_http(parts: _Parts, crew: Crew | None, rpc_metrics: RpcMetrics)
     return App(
         name="edge",
         settings=settings,
-        servicers=[(add_edge_service, EdgeServicer(node, parts.gate, streams))],
+        servicers=[(add_edge_service, servicer)],
         registry=parts.registry,
         ready=ready,
         background=[parts.lag.run, streams.watch, *([crew.run] if crew else []), *(line.run for line in lines)],

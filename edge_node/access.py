@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from itertools import islice
+from typing import Self
 
 from cachetools import LRUCache
 from prometheus_client import CollectorRegistry, Gauge
@@ -21,10 +22,16 @@ SEEN_MAX = 10_000
 
 @dataclass(frozen=True, slots=True)
 class Admitted:
-    """A stream that counts against its grant until `release` is called."""
+    """A stream that counts against its grant until `release` is called, or its context ends."""
 
     claims: Claims
     release: Callable[[], None]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
 
 
 class Gate:

@@ -97,19 +97,29 @@ class Node:
         self._view = view
         self.on_view(view)
 
-    def open(self, rendition_id: str, door: str, first_chunk: int = 0, hops: int = 0) -> Reader:
-        """A reader that its caller must close. Raises NotFound (known to be absent), QuotaExceeded, Unavailable."""
+    def begin(self, door: str) -> None:
+        """Counts a stream, which its caller must `end`. Raises QuotaExceeded, Unavailable."""
         if self.draining.is_set() and door != "relay":
             raise Unavailable("this edge is draining: try the next candidate")
         if self.streams + self.streams_elsewhere >= self.config.stream_limit:
             self.metrics.requests[door, "refused"] += 1
             raise QuotaExceeded(f"this edge serves its {self.config.stream_limit} streams", retry_after_s=1)
-        absent = self._absent.get(rendition_id)
-        if absent is not None:
-            self.metrics.requests[door, "negative"] += 1
-            raise NotFound(absent)
         self.streams += 1
         self._check_empty()
+
+    def end(self) -> None:
+        """One stream less."""
+        self.streams -= 1
+        self._check_empty()
+
+    def open(self, rendition_id: str, door: str, first_chunk: int = 0, hops: int = 0) -> Reader:
+        """A reader that its caller must close. Raises NotFound (known to be absent), QuotaExceeded, Unavailable."""
+        self.begin(door)
+        absent = self._absent.get(rendition_id)
+        if absent is not None:
+            self.end()
+            self.metrics.requests[door, "negative"] += 1
+            raise NotFound(absent)
         return Reader(self._live(rendition_id), door, first_chunk, hops, self.metrics, self._closed)
 
     def errand(self, rendition_id: str, first_chunk: int, hops: int) -> Reader:
@@ -206,10 +216,9 @@ class Node:
         return sum(reader.door not in ("relay", WORKER) for live in self.lives.values() for reader in live.readers)
 
     def _closed(self, reader: Reader) -> None:
-        self.streams -= 1
         self.committed_bps -= self._bitrates.pop(reader, 0)
         self._remember_absent(reader)
-        self._check_empty()
+        self.end()
 
     def _remember_absent(self, reader: Reader) -> None:
         if isinstance(reader.error, NotFound):

@@ -10,7 +10,12 @@ from reprise.edge.v1.edge_service_pb2 import PlayRequest, PlayResponse, Redirect
 from reprise.errors import InvalidRequest, OutOfRange
 from reprise.manifests import Manifest
 
+# Of a message of Play over gRPC. What a message costs hardly depends on its size, so more would be cheaper; but while a slow
+# reader takes one it is in memory twice, here and in grpc, and that reader may cost 512 KiB.
+PLAY_CHUNKS_MAX = 3
 
+
+@functools.lru_cache(maxsize=1024)
 def bytes_head(size: int) -> bytes:
     """Tag and length in front of `size` bytes of field 1."""
     return b"\x0a" + varint(size)
@@ -37,9 +42,9 @@ def span_of(request: PlayRequest, size_bytes: int) -> ByteRange:
     return ByteRange(request.offset_bytes, min(end, size_bytes))
 
 
-def step(position: int, end: int) -> int:
-    """The bytes of the message that starts at `position`: up to the next chunk boundary."""
-    return min(end, (position // CHUNK_BYTES + 1) * CHUNK_BYTES) - position
+def step(position: int, end: int, chunks_max: int = 1) -> int:
+    """The bytes of the message that starts at `position`: up to a chunk boundary, at most the `chunks_max`th."""
+    return min(end, (position // CHUNK_BYTES + chunks_max) * CHUNK_BYTES) - position
 
 
 def info_message(manifest: Manifest, span: ByteRange) -> bytes:

@@ -24,14 +24,15 @@ MANIFEST_CHUNK_BYTES = 144
 
 
 class RamPart:
-    """The chunks of one part; `present` has a bit per chunk index of the rendition."""
+    """The chunks of one part; `present` has a bit per chunk index of the rendition. `purged` is set once and for good."""
 
-    __slots__ = ("file", "manifest", "present")
+    __slots__ = ("file", "manifest", "present", "purged")
 
     def __init__(self, file: MemoryFile, manifest: Manifest, present: int = 0) -> None:
         self.file = file
         self.manifest = manifest
         self.present = present
+        self.purged = False
 
     @classmethod
     def empty(cls, key: Key, manifest: Manifest) -> "RamPart":
@@ -48,6 +49,12 @@ class RamPart:
         start = chunk * CHUNK_BYTES
         end = min(start + CHUNK_BYTES * run_length(self.present, chunk, chunks_max), self.manifest.size_bytes)
         return Extent(self.file, start, end - start, Tier.RAM)
+
+    def holds(self, start: int, end: int) -> bool:
+        """Whether all bytes from `start` to `end` of the rendition are here."""
+        first = start // CHUNK_BYTES
+        wanted = (1 << (end - 1) // CHUNK_BYTES - first + 1) - 1
+        return self.present >> first & wanted == wanted
 
 
 class RamTier:
@@ -107,7 +114,10 @@ class RamTier:
         part.present |= 1 << chunk
 
     def drop(self, key: Key) -> None:
-        """Forgets `key`, pinned or not."""
+        """Forgets `key`, pinned or not; whoever sends of it stops."""
+        part = self._parts.get(key)
+        if part is not None:
+            part.purged = True
         self.policy.remove(key)
         self._close(key)
 

@@ -8,8 +8,8 @@ import inspect
 import re
 import secrets
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
@@ -126,6 +126,10 @@ class RpcMetrics:
     service: str
     registry: CollectorRegistry
     seconds: Histogram = field(init=False)
+    # What `labels` finds, found faster: by (method, door, code), all of which the code names and no caller.
+    _observers: dict[tuple[str, str, grpc.StatusCode], Callable[[float], None]] = field(
+        init=False, default_factory=dict
+    )
 
     def __post_init__(self) -> None:
         self.seconds = Histogram(
@@ -137,7 +141,14 @@ class RpcMetrics:
         )
 
     def observe(self, method: str, door: str, code: grpc.StatusCode, started: float) -> None:
-        self.seconds.labels(method.rpartition("/")[2], door, code.name).observe(time.monotonic() - started)
+        observer = self._observers.get((method, door, code))
+        if observer is None:
+            observer = self.seconds.labels(method.rpartition("/")[2], door, code.name).observe
+            self._observers[method, door, code] = observer
+        observer(time.monotonic() - started)
+
+
+_NO_SPAN = nullcontext()
 
 
 class _Boundary(grpc.aio.ServerInterceptor):
@@ -145,16 +156,24 @@ class _Boundary(grpc.aio.ServerInterceptor):
 
     def __init__(self, metrics: RpcMetrics) -> None:
         self._metrics = metrics
+        # By method, so that a call costs a look-up: there are as many as the server has handlers.
+        self._wrapped: dict[str, _Handler] = {}
 
     async def intercept_service(
         self,
         continuation: Callable[[grpc.HandlerCallDetails], Awaitable["_Handler | None"]],
         handler_call_details: grpc.HandlerCallDetails,
     ) -> "_Handler | None":
-        handler = await continuation(handler_call_details)
-        if handler is None:
-            return None
         method = handler_call_details.method
+        wrapped = self._wrapped.get(method)
+        if wrapped is None:
+            handler = await continuation(handler_call_details)
+            if handler is None:
+                return None
+            wrapped = self._wrapped[method] = self._wrap(handler, method)
+        return wrapped
+
+    def _wrap(self, handler: "_Handler", method: str) -> "_Handler":
         make: Any
         if handler.response_streaming:
             inner = handler.stream_stream if handler.request_streaming else handler.unary_stream
@@ -178,7 +197,7 @@ class _Boundary(grpc.aio.ServerInterceptor):
         async def call(request: Any, context: Any) -> Any:
             started, code = time.monotonic(), Code.CANCELLED
             try:
-                with tracing.server_span(method, context.invocation_metadata()):
+                with _span(method, context):
                     answer = await inner(request, context)
                 code = Code.OK
                 return answer
@@ -193,20 +212,19 @@ class _Boundary(grpc.aio.ServerInterceptor):
         return call
 
     def _stream(self, inner: Any, method: str) -> Any:
-        async def call(request: Any, context: Any) -> AsyncIterator[Any]:
+        """A coroutine around a generator too: one that grpc.aio drives itself costs it a step more for every message."""
+
+        async def call(request: Any, context: Any) -> None:
             started, code = time.monotonic(), Code.CANCELLED
             try:
-                with tracing.server_span(method, context.invocation_metadata()):
-                    messages = inner(request, context)
-                    if inspect.isawaitable(messages):  # a method that calls context.write, as health's Watch does
-                        await messages
-                    else:
-                        async with aclosing(messages):
-                            async for message in messages:
-                                yield message
+                with _span(method, context):
+                    await _send_all(inner(request, context), context)
                 code = Code.OK
             except grpc.aio.AbortError:
                 code = context.code()
+                raise
+            except grpc.aio.InternalError:
+                # A write that failed because the caller is gone: grpc.aio knows, and has nobody to tell.
                 raise
             except Exception as error:
                 code = self._fail(error, method, context)
@@ -221,6 +239,21 @@ class _Boundary(grpc.aio.ServerInterceptor):
         context.set_code(status.code)
         context.set_details(status.message)
         return status.code
+
+
+def _span(method: str, context: Any) -> AbstractContextManager[None]:
+    """Asks for the metadata, which grpc.aio makes anew each time, only where somebody traces."""
+    return tracing.server_span(method, context.invocation_metadata()) if tracing.enabled() else _NO_SPAN
+
+
+async def _send_all(messages: Any, context: Any) -> None:
+    """Runs a streaming method: a generator of messages, or a coroutine that calls `context.write`, as health's Watch does."""
+    if inspect.isawaitable(messages):
+        await messages
+        return
+    async with aclosing(messages):
+        async for message in messages:
+            await context.write(message)
 
 
 _SHARED_OPTIONS: tuple[tuple[str, int], ...] = (
@@ -250,6 +283,28 @@ def server(metrics: RpcMetrics, *, streams_max: int = 1_000, reuse_port: bool = 
         maximum_concurrent_rpcs=10 * streams_max,
         compression=grpc.Compression.NoCompression,
     )
+
+
+def add(server: grpc.aio.Server, add_to_server: Callable[[Any, Any], None], servicer: object) -> None:
+    """Adds a servicer by its generated function, as generic handlers only.
+
+    Generated code registers each method with grpc too. With every call the server's loop then begins anew to wait for the next
+    call of each of them: half a microsecond and more per method, measured, and nothing gained.
+    """
+    add_to_server(servicer, _GenericOnly(server))
+
+
+@dataclass(frozen=True, slots=True)
+class _GenericOnly:
+    """A server as generated code sees it."""
+
+    server: grpc.aio.Server
+
+    def add_generic_rpc_handlers(self, handlers: Sequence[grpc.GenericRpcHandler]) -> None:
+        self.server.add_generic_rpc_handlers(handlers)
+
+    def add_registered_method_handlers(self, _service: str, _handlers: object) -> None:
+        """The same handlers again."""
 
 
 def channel(address: str) -> grpc.aio.Channel:

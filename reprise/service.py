@@ -23,7 +23,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
-from reprise import config, open_files, rpc, tracing
+from reprise import config, heap, open_files, rpc, tracing
 from reprise import log as logs
 from reprise.access_log import AccessLog
 from reprise.errors import RepriseError
@@ -96,6 +96,7 @@ def main(name: str, settings_class: type[S], build: Callable[[S], AbstractAsyncC
         settings = config.load(settings_class, name, arguments.config)
         logs.start(name, settings.log_format, settings.log_level)
         open_files.raise_limit()
+        heap.keep_freed()
         with tracing.exporting(name, settings.otlp_endpoint or os.environ.get(tracing.ENDPOINT_VARIABLE, "")):
             uvloop.run(_build_and_run(build, settings))
     except RepriseError as error:
@@ -159,7 +160,7 @@ class Listening:
 
     async def start(self) -> None:
         for add, servicer in (*self._app.servicers, (health_pb2_grpc.add_HealthServicer_to_server, self._health)):
-            add(servicer, self.grpc)
+            rpc.add(self.grpc, add, servicer)
         names = (*self._tables, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.grpc)
         self.grpc_port = _bind(self.grpc, self._app.settings.grpc_address)

@@ -9,17 +9,41 @@ A stream that waits for its source does not stall: that wait is the source's to 
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Iterator
-from contextlib import aclosing, contextmanager
-from typing import TypeVar
+from collections.abc import Awaitable, Callable
+from typing import Any, Self
 
 from prometheus_client import CollectorRegistry, Counter
 
 from reprise.log import get_logger
 
 log = get_logger()
-T = TypeVar("T")
 _NOTHING_OFFERED = float("inf")
+
+
+class Stream:
+    """One stream, open inside its context. Made by `Streams.open`."""
+
+    __slots__ = ("_streams", "_write", "offered_at", "task")
+
+    def __init__(self, streams: "Streams", write: Callable[[Any], Awaitable[None]]) -> None:
+        self._streams = streams
+        self._write = write
+        # When it offered the message that it is at.
+        self.offered_at = _NOTHING_OFFERED
+        self.task = asyncio.current_task()
+
+    async def send(self, message: Any) -> None:
+        """Returns when the reader has room for more."""
+        self.offered_at = time.monotonic()
+        await self._write(message)
+        self.offered_at = _NOTHING_OFFERED
+
+    def __enter__(self) -> Self:
+        self._streams.add(self)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._streams.discard(self)
 
 
 class Streams:
@@ -32,22 +56,25 @@ class Streams:
             "gRPC streams ended because their reader took nothing",
             registry=registry,
         )
-        # When each stream offered the message that it is at.
-        self._offered: dict[asyncio.Task[object], float] = {}
+        self._open: set[Stream] = set()
         self._idle = asyncio.Event()
         self._idle.set()
 
     def __len__(self) -> int:
-        return len(self._offered)
+        return len(self._open)
 
-    async def watched(self, messages: AsyncGenerator[T, None]) -> AsyncGenerator[T, None]:
-        """`messages`, with this stream registered until it ends; closes them."""
-        with self._registered() as task:
-            async with aclosing(messages):
-                async for message in messages:
-                    self._offered[task] = time.monotonic()
-                    yield message
-                    self._offered[task] = _NOTHING_OFFERED
+    def open(self, context: Any) -> Stream:
+        """A stream of the call `context`, served by the task that asks; to be entered at once."""
+        return Stream(self, context.write)
+
+    def add(self, stream: Stream) -> None:
+        self._open.add(stream)
+        self._idle.clear()
+
+    def discard(self, stream: Stream) -> None:
+        self._open.discard(stream)
+        if not self._open:
+            self._idle.set()
 
     async def wait_idle(self) -> None:
         """Returns when no stream is open."""
@@ -60,21 +87,8 @@ class Streams:
             self._cancel_stalled(time.monotonic())
 
     def _cancel_stalled(self, now: float) -> None:
-        for task, offered_at in self._offered.items():
-            if now - offered_at >= self._stall_s_max:
+        for stream in self._open:
+            if now - stream.offered_at >= self._stall_s_max and stream.task is not None:
                 self._stalled.inc()
-                log.warning("stream_stalled", task=task.get_name(), stall_s=round(now - offered_at, 1))
-                task.cancel()
-
-    @contextmanager
-    def _registered(self) -> Iterator[asyncio.Task[object]]:
-        task = asyncio.current_task()
-        assert task is not None
-        self._offered[task] = _NOTHING_OFFERED
-        self._idle.clear()
-        try:
-            yield task
-        finally:
-            del self._offered[task]
-            if not self._offered:
-                self._idle.set()
+                log.warning("stream_stalled", task=stream.task.get_name(), stall_s=round(now - stream.offered_at, 1))
+                stream.task.cancel()

@@ -19,6 +19,7 @@ from prometheus_client import CollectorRegistry
 
 from edge_node.__main__ import build
 from edge_node.node import Node, View
+from edge_node.ram_hits import RamHits
 from edge_node.settings import Settings
 from edge_node.sources import Peer
 from reprise import grants, manifests, rpc
@@ -141,6 +142,7 @@ class Edge:
     http_url: str
     grpc_address: str
     channel: grpc.aio.Channel
+    hits: RamHits
 
     def grant(self, audio: Audio, **changes: Any) -> str:
         return listen_grant(self.edge_id, audio, **changes)
@@ -215,11 +217,11 @@ async def running_edge(folder: Path, edge_id: str, *origins: str, **settings: An
     )
     async with build(configured) as app, listening(app) as service:
         channel = rpc.channel(f"127.0.0.1:{service.grpc_port}")
-        node = app.servicers[0][1]._node  # type: ignore[attr-defined]
+        servicer: Any = app.servicers[0][1]
         url = f"http://127.0.0.1:{service.http_port}"
         background = [asyncio.create_task(work()) for work in app.background]
         try:
-            yield Edge(edge_id, node, url, f"127.0.0.1:{service.grpc_port}", channel)
+            yield Edge(edge_id, servicer._node, url, f"127.0.0.1:{service.grpc_port}", channel, servicer._hits)
         finally:
             for task in background:
                 task.cancel()

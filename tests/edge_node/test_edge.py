@@ -1,6 +1,7 @@
 """An edge by its doors: the right bytes, one upstream read, and failures that listeners do not notice."""
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import grpc
@@ -217,7 +218,7 @@ async def test_grants_of_others_expired_wrong_and_missing_are_refused(origin: Sc
     audio = origin.add(make_audio(1000))
     other = make_audio(1000, seed=9)
     path = f"/{SONG_ID}/{audio.rendition_id}"
-    foreign = Edge("edge-2", edge.node, edge.http_url, edge.grpc_address, edge.channel)
+    foreign = replace(edge, edge_id="edge-2")
     cases = {
         foreign.grant(audio): 401,
         edge.grant(audio, ttl_s=-3600): 401,

@@ -18,6 +18,7 @@ from reprise.errors import RepriseError
 from reprise.origin.v1.origin_service_pb2 import ReadChunksRequest, ReadChunksResponse
 from reprise.origin.v1.origin_service_pb2_grpc import OriginServiceStub
 from tests.reprise import toy
+from tests.support.wait import wait_until
 
 LEAVES = sorted(rpc.STATUS, key=lambda cls: cls.__name__)
 
@@ -29,8 +30,8 @@ async def serving(
     """A channel to the toys on a free port."""
     server = rpc.server(rpc.RpcMetrics("toy", registry or CollectorRegistry()))
     for add, servicer in toy.servicers(search, read):
-        add(servicer, server)
-    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), server)
+        rpc.add(server, add, servicer)
+    rpc.add(server, health_pb2_grpc.add_HealthServicer_to_server, HealthServicer())
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     channel = rpc.channel(f"127.0.0.1:{port}")
@@ -190,6 +191,55 @@ async def test_a_caller_that_leaves_ends_the_method() -> None:
         async with asyncio.timeout(10):
             await ended.wait()
     assert calls(registry, "ReadChunks", "CANCELLED") == 1
+
+
+async def test_a_method_that_writes_fails_like_one_that_yields() -> None:
+    async def read(request: ReadChunksRequest, context: Any) -> None:
+        await context.write(ReadChunksResponse(chunk=b"one"))
+        raise errors.DataCorrupt("chunk 1 of abc")
+
+    async with serving(read=read) as channel:
+        call = OriginServiceStub(channel).ReadChunks(ReadChunksRequest())
+        assert (await call.read()).chunk == b"one"
+        failure = await failure_of(call.read())
+    assert (failure.code(), failure.details()) == (grpc.StatusCode.DATA_LOSS, "chunk 1 of abc")
+
+
+@pytest.mark.parametrize("yielding", [True, False])
+async def test_a_caller_that_leaves_in_the_middle_of_a_write_is_no_internal_error(
+    yielding: bool, capsys: pytest.CaptureFixture[str]
+) -> None:
+    registry = CollectorRegistry()
+    # More than the flow-control window and the buffers of both sides hold.
+    messages = [ReadChunksResponse(chunk=bytes(1 << 19))] * 64
+
+    async def generate(request: ReadChunksRequest, context: Any) -> AsyncIterator[ReadChunksResponse]:
+        for message in messages:
+            yield message
+
+    async def write(request: ReadChunksRequest, context: Any) -> None:
+        for message in messages:
+            await context.write(message)
+
+    async with serving(read=generate if yielding else write, registry=registry) as channel:
+        for _ in range(20):
+            call = OriginServiceStub(channel).ReadChunks(ReadChunksRequest())
+            await call.read()
+            call.cancel()
+        await wait_until(lambda: calls(registry, "ReadChunks", "CANCELLED") == 20, "all of them have ended")
+    assert "internal_error" not in capsys.readouterr().out
+
+
+async def test_a_write_that_fails_because_the_caller_is_gone_is_no_incident(capsys: pytest.CaptureFixture[str]) -> None:
+    registry = CollectorRegistry()
+
+    async def read(request: ReadChunksRequest, context: Any) -> None:
+        raise grpc.aio.InternalError("Failed execute_batch")
+
+    async with serving(read=read, registry=registry) as channel:
+        await failure_of(OriginServiceStub(channel).ReadChunks(ReadChunksRequest()).read())
+    assert calls(registry, "ReadChunks", "CANCELLED") == 1
+    assert "internal_error" not in capsys.readouterr().out
 
 
 async def test_a_request_over_the_limit_is_refused() -> None:

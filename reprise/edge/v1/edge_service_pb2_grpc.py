@@ -51,7 +51,7 @@ class EdgeServiceServicer:
 
     def Play(self, request, context):
         """A rendition's bytes from an offset: one StreamInfo, then chunks; a Redirect may end it early.
-        The first data message ends at the next multiple of 64 KiB, so that later ones are whole chunks.
+        Every data message but the last ends at a multiple of 64 KiB, so that later ones are whole chunks, one or a few.
         UNAUTHENTICATED: grant missing, malformed, expired or of another edge. PERMISSION_DENIED: grant for another song or
         rendition. NOT_FOUND: no such rendition. OUT_OF_RANGE: offset behind the end. RESOURCE_EXHAUSTED: the edge is full,
         `retry-after` in the metadata. UNAVAILABLE: no source has the bytes; try the next candidate from the same offset.

@@ -33,7 +33,7 @@ class EdgeServiceStub:
     def __new__(cls, channel: _aio.Channel) -> EdgeServiceAsyncStub: ...
     Play: _grpc.UnaryStreamMultiCallable[_edge_service_pb2.PlayRequest, _edge_service_pb2.PlayResponse]
     """A rendition's bytes from an offset: one StreamInfo, then chunks; a Redirect may end it early.
-    The first data message ends at the next multiple of 64 KiB, so that later ones are whole chunks.
+    Every data message but the last ends at a multiple of 64 KiB, so that later ones are whole chunks, one or a few.
     UNAUTHENTICATED: grant missing, malformed, expired or of another edge. PERMISSION_DENIED: grant for another song or
     rendition. NOT_FOUND: no such rendition. OUT_OF_RANGE: offset behind the end. RESOURCE_EXHAUSTED: the edge is full,
     `retry-after` in the metadata. UNAVAILABLE: no source has the bytes; try the next candidate from the same offset.
@@ -49,7 +49,7 @@ class EdgeServiceAsyncStub(EdgeServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Play: _aio.UnaryStreamMultiCallable[_edge_service_pb2.PlayRequest, _edge_service_pb2.PlayResponse]  # type: ignore[assignment]
     """A rendition's bytes from an offset: one StreamInfo, then chunks; a Redirect may end it early.
-    The first data message ends at the next multiple of 64 KiB, so that later ones are whole chunks.
+    Every data message but the last ends at a multiple of 64 KiB, so that later ones are whole chunks, one or a few.
     UNAUTHENTICATED: grant missing, malformed, expired or of another edge. PERMISSION_DENIED: grant for another song or
     rendition. NOT_FOUND: no such rendition. OUT_OF_RANGE: offset behind the end. RESOURCE_EXHAUSTED: the edge is full,
     `retry-after` in the metadata. UNAVAILABLE: no source has the bytes; try the next candidate from the same offset.
@@ -68,7 +68,7 @@ class EdgeServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_edge_service_pb2.PlayResponse], _abc.AsyncIterator[_edge_service_pb2.PlayResponse]]:
         """A rendition's bytes from an offset: one StreamInfo, then chunks; a Redirect may end it early.
-        The first data message ends at the next multiple of 64 KiB, so that later ones are whole chunks.
+        Every data message but the last ends at a multiple of 64 KiB, so that later ones are whole chunks, one or a few.
         UNAUTHENTICATED: grant missing, malformed, expired or of another edge. PERMISSION_DENIED: grant for another song or
         rendition. NOT_FOUND: no such rendition. OUT_OF_RANGE: offset behind the end. RESOURCE_EXHAUSTED: the edge is full,
         `retry-after` in the metadata. UNAVAILABLE: no source has the bytes; try the next candidate from the same offset.
