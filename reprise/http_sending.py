@@ -25,7 +25,7 @@ log = get_logger()
 # how long the last follower waits for its first byte while the first ones take whole songs.
 _TURN_BYTES = 256 * 1024
 # Below this sendfile is as cheap.
-_SPLICE_BYTES_MIN = 128 * 1024
+_SPLICE_BYTES_MIN = 512 * 1024
 # The kernel doubles it for its own book-keeping.
 _STREAM_BUFFER_BYTES = 256 * 1024
 _PACED_BUFFER_BYTES_MIN = 16 * 1024

@@ -1,7 +1,7 @@
 """From mapped memory to a socket without a copy: vmsplice into a pipe, splice out of it.
 
 For a memfd, sendfile looks up one page after the other; vmsplice takes them from the page table at once. Measured: 0.7 of
-sendfile's CPU time at 1 MiB, 0.9 at 256 KiB, no difference at 64 KiB (docs/benchmarks.md).
+sendfile's CPU time at 1 MiB, no clear difference at 256 KiB and 64 KiB.
 
 The pages themselves are queued on the socket, so they must never change: the same as for sendfile.
 

@@ -1,8 +1,8 @@
 """TLS 1.3 for the HTTP server: a non-blocking SSLSocket under the same connection, and certificates that are replaced while
 it runs.
 
-Files are read into one scratch buffer and given to OpenSSL from there: one copy in the page cache's favour, no memory BIO, no
-asyncio transport. A write that OpenSSL could not finish is repeated with the same bytes, read again from the same place.
+What is in memory goes to OpenSSL as it lies, files by way of one scratch buffer: no memory BIO, no asyncio transport. A write
+that OpenSSL could not finish is repeated with the same bytes, from the same place.
 """
 
 import contextlib
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 log = get_logger()
 # Sixteen TLS records: enough that Python's share of a byte is small, small enough for a CPU's cache.
 SCRATCH_BYTES = 256 * 1024
+_RECORD_BYTES = 16 * 1024
 
 
 class Certificates:
@@ -111,13 +112,20 @@ class TlsConnection(Connection):
         except ssl.SSLEOFError:
             return b""
 
+    def _pump(self) -> None:
+        """OpenSSL gives the socket one record at a time; corked, they leave in packets that are full."""
+        self._tls.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 1)
+        super()._pump()
+        if not self._closed:
+            self._tls.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
+
     def _send(self, buffers: list[Buffer], *, more: bool) -> int:  # noqa: ARG002 - TLS has records, not MSG_MORE
-        """Small buffers share a record: they go by way of the scratch buffer, as much as it holds."""
-        if len(buffers) == 1:
+        """What is large goes to OpenSSL as it lies; what is small shares a record with what follows."""
+        if len(buffers) == 1 or len(buffers[0]) >= _RECORD_BYTES:
             return self._encrypt(buffers[0])
         scratch, filled = self._server.scratch, 0
         for buffer in buffers:
-            taken = buffer[: SCRATCH_BYTES - filled]
+            taken = buffer[: _RECORD_BYTES - filled]
             scratch[filled : filled + len(taken)] = taken
             filled += len(taken)
         return self._encrypt(scratch[:filled])
