@@ -13,11 +13,11 @@ Invariants: a path is known only while its grant is valid; nothing is answered f
 short enough for the socket to take it soon, so it is no stream and counts as none.
 """
 
+import functools
 import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 
 from edge_node.eviction import Key, Part
 from edge_node.metrics import EdgeMetrics
@@ -104,7 +104,7 @@ class Express:
             return None
         answer = self._get(known, value)
         if answer is not None:
-            answer.again = partial(self._get, known)
+            answer.again = functools.partial(self._get, known)
         return answer
 
     def play(self, path: str, offset: int, length: int, headers: bytes) -> ReadyResponse | None:
@@ -139,24 +139,20 @@ class Express:
         return answer
 
     def _copy(self, known: Known, start: int, end: int, answer: ReadyResponse) -> bool:
-        while start < end:
-            view = self._view(known, start, end)
-            if view is None:
+        for part, first, last in self._parts(known, start, end):
+            mapped = part.file.mapped()
+            if mapped is None:
                 return False
-            answer.buffers.append(view)
-            start += len(view)
-        return True
+            answer.buffers.append(mapped.view[first:last])
+        return bool(answer.buffers)
 
     def _splice(self, known: Known, start: int, end: int, answer: ReadyResponse) -> bool:
-        pieces = []
-        while start < end:
-            stop = _part_end(start, end)
-            part = self._part(known, start, stop)
-            if part is None:
-                return False
-            file = part.file
-            pieces.append(Piece(b"", file.fd, start, stop - start, file, file.mapped()))
-            start = stop
+        pieces = [
+            Piece(b"", part.file.fd, first, last - first, part.file, part.file.mapped())
+            for part, first, last in self._parts(known, start, end)
+        ]
+        if not pieces:
+            return False
         answer.file = pieces[0]
         if len(pieces) > 1:
             answer.rest = _Rest(pieces[1:])
@@ -170,18 +166,20 @@ class Express:
         info = info_behind(known.rendition, ByteRange(offset, end))
         head = data_head(len(info)) + info
         answer = ReadyResponse(200, headers, len(_TRAILERS), [])
-        buffers, position = answer.buffers, offset
-        while position < end:
-            size = step(position, end)
-            view = self._view(known, position, position + size)
-            if view is None:
+        buffers = answer.buffers
+        for part, position, last in self._parts(known, offset, end):
+            mapped = part.file.mapped()
+            if mapped is None:
                 return None
-            inner = bytes_head(size)
-            head += data_head(len(inner) + size) + inner
-            buffers += (head, view)
-            answer.length += len(head) + size
-            head = b""
-            position += size
+            while position < last:
+                size = step(position, last)
+                head += chunk_head(size)
+                buffers += (head, mapped.view[position : position + size])
+                answer.length += len(head) + size
+                head = b""
+                position += size
+        if not buffers:
+            return None
         buffers.append(_TRAILERS)
         self._metrics.express_web_hits += 1
         self._metrics.express_web_bytes += end - offset
@@ -190,30 +188,35 @@ class Express:
     def _may(self, known: Known) -> bool:
         return known.expires_unix_s > time.time() and not self._draining()
 
-    def _view(self, known: Known, start: int, end: int) -> memoryview | None:
-        """The bytes from `start` to `end` or to the end of their part, when they are in RAM."""
-        end = _part_end(start, end)
-        part = self._part(known, start, end)
-        mapped = part.file.mapped() if part is not None else None
-        return None if mapped is None else mapped.view[start:end]
+    def _parts(self, known: Known, start: int, end: int) -> list[tuple[RamPart, int, int]]:
+        """The parts that have these bytes, each with its span of them; none when not all are in RAM. Counts a request."""
+        if end <= _PREFIX_BYTES or start >= _PREFIX_BYTES:
+            part = self._part(known, start, end)
+            found = [(part, start, end)] if part is not None else []
+        else:
+            prefix, tail = self._part(known, start, _PREFIX_BYTES), self._part(known, _PREFIX_BYTES, end)
+            found = []
+            if prefix is not None and tail is not None:
+                found = [(prefix, start, _PREFIX_BYTES), (tail, _PREFIX_BYTES, end)]
+        for _, first, _ in found:
+            self._ram.policy.touch(known.prefix if first < _PREFIX_BYTES else known.tail)
+        return found
 
     def _part(self, known: Known, start: int, end: int) -> RamPart | None:
         """The part that has all these bytes in RAM."""
-        key = known.prefix if start < _PREFIX_BYTES else known.tail
-        part: RamPart | None = self._ram.part(key)
+        part: RamPart | None = self._ram.part(known.prefix if start < _PREFIX_BYTES else known.tail)
         if part is None:
             return None
         chunk = start // CHUNK_BYTES
         wanted = (1 << (end - 1) // CHUNK_BYTES - chunk + 1) - 1
-        if part.present >> chunk & wanted != wanted:
-            return None
-        self._ram.policy.touch(key)
-        return part
+        return part if part.present >> chunk & wanted == wanted else None
 
 
-def _part_end(start: int, end: int) -> int:
-    """Where the bytes from `start` end, or their part."""
-    return min(end, _PREFIX_BYTES) if start < _PREFIX_BYTES else end
+@functools.lru_cache(maxsize=1024)
+def chunk_head(size: int) -> bytes:
+    """What stands before `size` bytes of audio on the wire: the frame's head and the message's."""
+    inner = bytes_head(size)
+    return data_head(len(inner) + size) + inner
 
 
 def media_headers(manifest: Manifest) -> bytes:

@@ -120,7 +120,8 @@ class Sender(ABC):
             sent = self._sock.sendmsg(out)
             self._server.stats.sent_bytes += sent
             self._response_bytes = sent
-            out = self._out = unsent(out, sent)
+            whole = answer.file is None and sent == len(out[0]) + answer.length
+            out = self._out = [] if whole else unsent(out, sent)
             if not out and self._count:
                 self._send_file()
         except BlockingIOError:

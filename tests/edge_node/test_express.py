@@ -203,6 +203,17 @@ def test_any_play_over_grpc_web_is_info_then_chunks_then_trailers(span: tuple[in
     assert metrics.express_web_bytes == end - offset
 
 
+def test_a_request_counts_once_for_each_part_that_it_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    lane, _ = express(set(range(13)))
+    touched: list[Part] = []
+    monkeypatch.setattr(lane._ram.policy, "touch", lambda key: touched.append(key.part))
+    assert lane.play(PATH, 0, 0, b"") is not None
+    assert lane.answer(PATH, []) is not None
+    assert touched == [Part.PREFIX, Part.TAIL] * 2
+    assert lane.play(PATH, 0, 10, b"") is not None
+    assert touched[4:] == [Part.PREFIX]
+
+
 async def test_a_warm_play_over_grpc_web_goes_by_the_lane_and_gives_the_same_bytes(tmp_path: Path) -> None:
     async with scripted_origin() as origin, running_edge(tmp_path, "edge-1", origin.address) as edge:
         origin.add(AUDIO)
