@@ -158,12 +158,13 @@ class Store:
         if scrub_bytes_per_s < 0:
             raise ConfigError(f"scrub_bytes_per_s must be 0, which is off, or more, not {scrub_bytes_per_s}")
         metrics = StoreMetrics(registry)
-        # Half of the process's descriptors for parts in RAM, an eighth for parts on disk, the rest for sockets.
+        # Half of the process's descriptors for parts in RAM, which take two each when they are mapped; an eighth for parts on
+        # disk, the rest for sockets.
         descriptors = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         directory = CacheDir(cache_dir, keys)
         policy = S3Fifo(disk_bytes_max, DISK_KEYS_MAX)
         index = DiskIndex(policy, descriptors // 8, directory.open_part)
-        ram = RamTier(ram_bytes_max, descriptors // 2, metrics)
+        ram = RamTier(ram_bytes_max, descriptors // 4, metrics)
         return cls(ram, directory, index, DiskWriter(metrics), metrics, scrub_bytes_per_s)
 
     async def start(self) -> None:
