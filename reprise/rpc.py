@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 import grpc
 from prometheus_client import CollectorRegistry, Histogram
 
-from reprise import errors, tracing
+from reprise import errors, rpc_tls, tracing
 from reprise.errors import RepriseError
 from reprise.log import get_logger
 
@@ -96,7 +96,7 @@ def error_of(failure: grpc.RpcError, peer: str) -> RepriseError:
     code = failure.code() if isinstance(failure, grpc.aio.AioRpcError) else Code.UNKNOWN
     details = (failure.details() if isinstance(failure, grpc.aio.AioRpcError) else str(failure)) or code.name
     if code in (Code.UNAVAILABLE, Code.INTERNAL, Code.UNKNOWN, Code.DEADLINE_EXCEEDED):
-        details = f"{peer}: {details}"
+        details = f"{peer}: {rpc_tls.explain(details)}"
     return _ERROR.get(code, errors.Unavailable)(details, retry_after_s=_retry_after_s(failure))
 
 
@@ -308,7 +308,10 @@ class _GenericOnly:
 
 
 def channel(address: str) -> grpc.aio.Channel:
-    """A channel that notices a dead peer in seconds. Keep it: one per peer and process, never one per call."""
+    """A channel that notices a dead peer in seconds. Keep it: one per peer and process, never one per call.
+
+    It speaks TLS inside `rpc_tls.trusting`.
+    """
     options = (
         *_SHARED_OPTIONS,
         ("grpc.initial_reconnect_backoff_ms", 100),
@@ -318,6 +321,9 @@ def channel(address: str) -> grpc.aio.Channel:
         ("grpc.max_send_message_length", RESPONSE_BYTES_MAX),
         ("grpc.use_local_subchannel_pool", 1),
     )
+    credentials = rpc_tls.credentials()
+    if credentials is not None:
+        return grpc.aio.secure_channel(address, credentials, options=options)
     return grpc.aio.insecure_channel(address, options=options)
 
 

@@ -23,7 +23,7 @@ from grpc_health.v1._async import HealthServicer
 from grpc_reflection.v1alpha import reflection
 from prometheus_client import CollectorRegistry
 
-from reprise import config, heap, open_files, rpc, tracing
+from reprise import config, heap, open_files, rpc, rpc_tls, tracing
 from reprise import log as logs
 from reprise.access_log import AccessLog
 from reprise.errors import RepriseError
@@ -32,6 +32,7 @@ from reprise.http_message import Answer, Handler, ReadyResponse, Request, Respon
 from reprise.http_server import HttpServer, Limits
 from reprise.http_tls import Certificates
 from reprise.metrics import LoopLag, process_collectors, render
+from reprise.rpc_tls import GrpcCertificate
 
 log = logs.get_logger()
 READY_POLL_S = 0.2
@@ -47,9 +48,11 @@ class ServiceSettings:
     log_level: str = "info"
     otlp_endpoint: str = ""
     drain_deadline_s: float = 30.0
-    # PEM files; with both the HTTP port speaks TLS 1.3, and takes new files in while it runs.
+    # PEM files; with both the HTTP and gRPC ports speak TLS, and take new files in while they run.
     tls_certificate_path: Path | None = None
     tls_key_path: Path | None = None
+    # PEM file; with it every gRPC call to others is by TLS, and only to those whom a CA in it vouches for.
+    tls_ca_path: Path | None = None
     # One line per HTTP response; none without it.
     access_log_path: Path | None = None
 
@@ -97,7 +100,8 @@ def main(name: str, settings_class: type[S], build: Callable[[S], AbstractAsyncC
         logs.start(name, settings.log_format, settings.log_level)
         open_files.raise_limit()
         heap.keep_freed()
-        with tracing.exporting(name, settings.otlp_endpoint or os.environ.get(tracing.ENDPOINT_VARIABLE, "")):
+        endpoint = settings.otlp_endpoint or os.environ.get(tracing.ENDPOINT_VARIABLE, "")
+        with tracing.exporting(name, endpoint), rpc_tls.trusting(settings.tls_ca_path):
             uvloop.run(_build_and_run(build, settings))
     except RepriseError as error:
         sys.exit(f"{name}: {error}")
@@ -163,7 +167,7 @@ class Listening:
             rpc.add(self.grpc, add, servicer)
         names = (*self._tables, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.grpc)
-        self.grpc_port = _bind(self.grpc, self._app.settings.grpc_address)
+        self.grpc_port = _bind(self.grpc, self._app.settings.grpc_address, self._grpc_credentials())
         host, port = host_and_port(self._app.settings.http_address, "http_address")
         try:
             self.http_port = self.http.start(host, port)
@@ -175,6 +179,10 @@ class Listening:
         if self._app.on_listening:
             self._app.on_listening(self.grpc_port, self.http_port)
         log.info("listening", grpc_port=self.grpc_port, http_port=self.http_port)
+
+    def _grpc_credentials(self) -> grpc.ServerCredentials | None:
+        paths = _certificate_paths(self._app.settings)
+        return GrpcCertificate(*paths, self._app.name, self._app.registry).credentials() if paths else None
 
     async def watch_ready(self) -> None:
         """Keeps the gRPC health status equal to `ready`."""
@@ -281,13 +289,18 @@ def host_and_port(address: str, field: str) -> tuple[str, int]:
     return host, int(port)
 
 
-def _certificates(settings: ServiceSettings) -> Certificates | None:
+def _certificate_paths(settings: ServiceSettings) -> tuple[Path, Path] | None:
     certificate, key = settings.tls_certificate_path, settings.tls_key_path
     if certificate is None and key is None:
         return None
     if certificate is None or key is None:
         raise config.ConfigError("tls_certificate_path and tls_key_path go together: set both or neither")
-    return Certificates(certificate, key)
+    return certificate, key
+
+
+def _certificates(settings: ServiceSettings) -> Certificates | None:
+    paths = _certificate_paths(settings)
+    return Certificates(*paths) if paths else None
 
 
 def _access_log(app: App) -> AccessLog | None:
@@ -295,10 +308,10 @@ def _access_log(app: App) -> AccessLog | None:
     return None if path is None else AccessLog(path, app.shown_path)
 
 
-def _bind(server: grpc.aio.Server, address: str) -> int:
+def _bind(server: grpc.aio.Server, address: str, credentials: grpc.ServerCredentials | None) -> int:
     host_and_port(address, "grpc_address")
     try:
-        port = server.add_insecure_port(address)
+        port = server.add_secure_port(address, credentials) if credentials else server.add_insecure_port(address)
     except RuntimeError:
         port = 0
     if port == 0:

@@ -17,7 +17,7 @@ from origin.ingest.report import JsonReport, Summary, TextReport
 from origin.ingest.scan import find_audio
 from origin.ingest.settings import Settings
 from origin.ingest.worker_process import WorkerProcess
-from reprise import config, manifests, rpc, s3
+from reprise import config, manifests, rpc, rpc_tls, s3
 from reprise.config import ConfigError
 from reprise.errors import RepriseError
 
@@ -49,7 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             raise ConfigError("--workers must be at least 1 and --limit not negative")
         settings = config.load(Settings, "ingest", arguments.config)
         files = find_audio(arguments.paths)
-        summary = asyncio.run(_import(settings, files[: arguments.limit or None], arguments))
+        with rpc_tls.trusting(settings.tls_ca_path):
+            summary = asyncio.run(_import(settings, files[: arguments.limit or None], arguments))
     except RepriseError as error:
         sys.stderr.write(f"import: {error}\n")
         return 2

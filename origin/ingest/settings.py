@@ -14,6 +14,8 @@ class Settings:
     s3_credentials_path: Path
     manifest_key_path: Path
     operator_key_path: Path
+    # As the services have it: with it the catalog is called by TLS.
+    tls_ca_path: Path | None = None
     # A worker that needs longer for one file is stopped, and the file named.
     file_timeout_s: float = 900.0
     # Longer than this is not a song: it would hold a worker and its memory for too long.

@@ -5,11 +5,15 @@ Exit codes: 0 done, 1 it did not work, 2 the command line is wrong, 130 interrup
 
 import os
 import sys
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
 from typing import Any, NoReturn
 
 # Children are exec'd, never forked to go on: gRPC's fork handlers would only cost time.
 os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
-os.environ.setdefault("GRPC_VERBOSITY", "NONE")
+os.environ["GRPC_VERBOSITY"] = "NONE"
+# As a service's tls_ca_path.
+CA_VARIABLE = "REPRISE_TLS_CA_PATH"
 
 
 def main() -> None:
@@ -21,7 +25,8 @@ def main() -> None:
     from reprise.errors import InvalidRequest, RepriseError
 
     try:
-        code = get_command(app).main(prog_name="reprise", standalone_mode=False)
+        with _trusting():
+            code = get_command(app).main(prog_name="reprise", standalone_mode=False)
     except RepriseError as error:
         _end(error.message, 2 if isinstance(error, InvalidRequest) else 1)
     except _usage_error() as error:
@@ -35,6 +40,16 @@ def main() -> None:
     except (KeyboardInterrupt, typer.Abort):
         _end("interrupted", 130)
     sys.exit(code if isinstance(code, int) else 0)
+
+
+def _trusting() -> AbstractContextManager[None]:
+    """Most meshes on one machine speak plain text, and then a command need not load gRPC for this."""
+    path = os.environ.get(CA_VARIABLE)
+    if not path:
+        return nullcontext()
+    from reprise import rpc_tls
+
+    return rpc_tls.trusting(Path(path))
 
 
 def _usage_error() -> Any:

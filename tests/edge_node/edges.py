@@ -121,11 +121,13 @@ class ScriptedOrigin:
 
 
 @asynccontextmanager
-async def scripted_origin() -> AsyncIterator[ScriptedOrigin]:
+async def scripted_origin(credentials: grpc.ServerCredentials | None = None) -> AsyncIterator[ScriptedOrigin]:
     servicer = ScriptedOrigin()
     server = rpc.server(rpc.RpcMetrics("origin", CollectorRegistry()))
     origin_grpc.add_OriginServiceServicer_to_server(servicer, server)  # type: ignore[arg-type]
-    servicer.address = f"127.0.0.1:{server.add_insecure_port('127.0.0.1:0')}"
+    any_port = "127.0.0.1:0"
+    port = server.add_secure_port(any_port, credentials) if credentials else server.add_insecure_port(any_port)
+    servicer.address = f"127.0.0.1:{port}"
     await server.start()
     try:
         yield servicer
@@ -230,11 +232,13 @@ async def running_edge(folder: Path, edge_id: str, *origins: str, **settings: An
 
 
 @asynccontextmanager
-async def running_region(folder: Path, count: int, *origins: str) -> AsyncIterator[list[Edge]]:
+async def running_region(folder: Path, count: int, *origins: str, **settings: Any) -> AsyncIterator[list[Edge]]:
     """Edges that know each other, as a balancer would have told them."""
     async with AsyncExitStack() as stack:
         names = [f"edge-{n + 1}" for n in range(count)]
-        edges = [await stack.enter_async_context(running_edge(folder / name, name, *origins)) for name in names]
+        edges = [
+            await stack.enter_async_context(running_edge(folder / name, name, *origins, **settings)) for name in names
+        ]
         for one in edges:
             peers = [
                 Peer(other.edge_id, other.grpc_address, relay_grant(one.edge_id, other.edge_id))

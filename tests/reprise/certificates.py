@@ -10,12 +10,16 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
 
-def write_certificate(folder: Path, name: str) -> tuple[Path, Path]:
-    """A certificate for 127.0.0.1 whose common name is `name`, and its key, always at the same paths of `folder`."""
+def write_certificate(folder: Path, name: str, host: str = "127.0.0.1") -> tuple[Path, Path]:
+    """A certificate for the address `host` whose common name is `name`, and its key, always at the same paths of `folder`.
+
+    It vouches for itself, so the certificate is the file of authorities too.
+    """
+    folder.mkdir(exist_ok=True)
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
-    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    address = x509.IPAddress(ipaddress.ip_address(host))
     certificate = (
         x509.CertificateBuilder()
         .subject_name(subject)
