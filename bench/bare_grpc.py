@@ -7,11 +7,13 @@ cache, no figures.
 import argparse
 import asyncio
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 
 import grpc
 
 from bench.asks import PLAY
+from bench.certificate import Certificate
 from bench.songs import Song, make_songs
 from edge_node.play_stream import PLAY_CHUNKS_MAX, bytes_head, info_message, span_of, step
 from reprise import manifests
@@ -44,7 +46,7 @@ def _messages(song: Song, request: PlayRequest) -> list[bytes]:
     return messages
 
 
-async def serve(songs: list[Song], port: int) -> None:
+async def serve(songs: list[Song], port: int, certificate: Certificate | None) -> None:
     """Until the process is told to end."""
     server = grpc.aio.server()
     handler: Any = grpc.unary_stream_rpc_method_handler(
@@ -52,17 +54,26 @@ async def serve(songs: list[Song], port: int) -> None:
     )
     _, service, method = PLAY.split("/")
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(service, {method: handler}),))
-    server.add_insecure_port(f"127.0.0.1:{port}")
+    if certificate:
+        server.add_secure_port(f"127.0.0.1:{port}", _credentials(certificate))
+    else:
+        server.add_insecure_port(f"127.0.0.1:{port}")
     await server.start()
     await server.wait_for_termination()
+
+
+def _credentials(certificate: Certificate) -> grpc.ServerCredentials:
+    return grpc.ssl_server_credentials([(certificate.key_path.read_bytes(), certificate.certificate_path.read_bytes())])
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.bare_grpc", description=__doc__)
     for name in ("port", "songs", "song-bytes"):
         parser.add_argument(f"--{name}", type=int, required=True)
+    parser.add_argument("--tls", type=Path, nargs=2, metavar=("CERTIFICATE", "KEY"))
     options = parser.parse_args()
-    asyncio.run(serve(make_songs(options.songs, options.song_bytes), options.port))
+    certificate = Certificate(*options.tls) if options.tls else None
+    asyncio.run(serve(make_songs(options.songs, options.song_bytes), options.port, certificate))
 
 
 if __name__ == "__main__":

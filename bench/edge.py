@@ -73,7 +73,7 @@ def start(
         "nginx": lambda tls: servers.nginx([origin], name="nginx-tls" if tls else "nginx", core=core, tls=tls),
         "varnish": lambda _tls: servers.varnish([origin], core=core),
         "envoy": envoy,
-        "bare": lambda _tls: servers.bare(songs, song_bytes, core=core),
+        "bare": lambda tls: servers.bare(songs, song_bytes, name="bare-tls" if tls else "bare", core=core, tls=tls),
         "reprise": lambda tls: servers.edge([origin], edge_id="reprise-tls" if tls else "reprise", core=core, tls=tls),
     }
     return {(name, tls): makers[name](tls) for name, tls in wanted}

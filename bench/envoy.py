@@ -8,8 +8,8 @@ import json
 import shutil
 
 from bench.certificate import Certificate
-from bench.launch import Launcher, Server
-from reprise.engines.ports import LOOPBACK, free_ports
+from bench.launch import Launcher, Server, quiet_ports
+from reprise.engines.ports import LOOPBACK
 
 TYPES = "type.googleapis.com/envoy.extensions"
 # Far above the crowd of any benchmark: Envoy's own 1024 would refuse, not wait.
@@ -35,12 +35,11 @@ def start_envoy(
     certificate: Certificate | None = None,
 ) -> Server:
     """Its grpc_web filter before `bare`, whose time and memory count as Envoy's. No access log, no admin port."""
-    folder, (port,) = launcher.home(name), free_ports(1)
+    folder, (port,) = launcher.home(name), quiet_ports(1)
     (folder / "envoy.json").write_text(json.dumps(_config(port, bare.grpc_port, certificate)))
     argv = (program, "-c", str(folder / "envoy.json"), "--concurrency", "1", "--disable-hot-restart", "-l", "warning")
-    tls = certificate is not None
-    process = launcher.start(name, argv, port, tls=tls, core=core)
-    return Server(name, process, port, tls=tls, behind=(bare,))
+    process = launcher.start(name, argv, port, tls=certificate is not None, core=core)
+    return Server(name, process, port, certificate=certificate, behind=(bare,))
 
 
 def _config(port: int, bare_port: int, certificate: Certificate | None) -> dict[str, object]:

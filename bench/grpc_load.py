@@ -15,10 +15,13 @@ from typing import Any
 import grpc
 
 from bench.asks import PLAY
+from bench.certificate import HOST
 from bench.launch import CLIENT_CORE, ROOT, Server, cpu_s, pinned
 from bench.load import POLL_S, WARM_S_MAX, Load, LoadFailed, Plan
 
 READY_S_MAX = 30.0
+# The certificate is for a name, and we connect to an address.
+_AS_NAMED = (("grpc.ssl_target_name_override", HOST),)
 
 
 def run_grpc(folder: Path, server: Server, requests: Sequence[bytes], plan: Plan) -> Load:
@@ -27,6 +30,7 @@ def run_grpc(folder: Path, server: Server, requests: Sequence[bytes], plan: Plan
     listed.write_text("\n".join(request.hex() for request in requests))
     argv = pinned(CLIENT_CORE, sys.executable, "-m", "bench.grpc_load", f"--port={server.grpc_port}")
     argv += (f"--requests={listed}", f"--server-pids={','.join(map(str, server.pids))}")
+    argv += (f"--certificate={server.certificate.certificate_path}",) if server.certificate else ()
     argv += tuple(f"--{name.replace('_', '-')}={value}" for name, value in asdict(plan).items())
     seconds_max = READY_S_MAX + WARM_S_MAX + plan.seconds + 30
     ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=seconds_max, check=False)
@@ -38,7 +42,10 @@ def run_grpc(folder: Path, server: Server, requests: Sequence[bytes], plan: Plan
 
 def hear(server: Server, request: bytes) -> list[bytes]:
     """The messages of one stream."""
-    with grpc.insecure_channel(f"127.0.0.1:{server.grpc_port}") as channel:
+    address, trusted = f"127.0.0.1:{server.grpc_port}", server.certificate and server.certificate.certificate_path
+    with (
+        grpc.secure_channel(address, _credentials(trusted), _AS_NAMED) if trusted else grpc.insecure_channel(address)
+    ) as channel:
         play: Any = channel.unary_stream(PLAY)
         try:
             return list(play(request))
@@ -46,11 +53,16 @@ def hear(server: Server, request: bytes) -> list[bytes]:
             raise LoadFailed(f"{server.name} refused a stream: {error}") from None
 
 
+def _credentials(trusted: Path) -> grpc.ChannelCredentials:
+    return grpc.ssl_channel_credentials(trusted.read_bytes())
+
+
 class Listeners:
     """Streams over channels that are all connected before the first stream."""
 
-    def __init__(self, port: int, requests: list[bytes]) -> None:
+    def __init__(self, port: int, requests: list[bytes], trusted: Path | None) -> None:
         self._address = f"127.0.0.1:{port}"
+        self._credentials = _credentials(trusted) if trusted else None
         self._turns = cycle(requests)
         self.received_bytes = 0
         self.errors = 0
@@ -58,6 +70,8 @@ class Listeners:
     def channel(self) -> grpc.aio.Channel:
         # Channels of one process would share one connection.
         options = (("grpc.use_local_subchannel_pool", 1),)
+        if self._credentials:
+            return grpc.aio.secure_channel(self._address, self._credentials, options=(*options, *_AS_NAMED))
         return grpc.aio.insecure_channel(self._address, options=options)
 
     async def listen(self, channel: grpc.aio.Channel) -> None:
@@ -99,13 +113,14 @@ async def _load(listeners: Listeners, plan: Plan, pids: list[int]) -> Load:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.grpc_load", description=__doc__)
     parser.add_argument("--requests", type=Path, required=True)
+    parser.add_argument("--certificate", type=Path, help="of a server that speaks TLS")
     parser.add_argument("--server-pids", required=True, help="whose CPU time is measured: 12,34")
     for name in ("port", "connections", "warm-bytes"):
         parser.add_argument(f"--{name}", type=int, required=True)
     parser.add_argument("--seconds", type=float, required=True)
     options = parser.parse_args()
     requests = [bytes.fromhex(line) for line in options.requests.read_text().split()]
-    listeners = Listeners(options.port, requests)
+    listeners = Listeners(options.port, requests, options.certificate)
     pids = list(map(int, options.server_pids.split(",")))
     plan = Plan(options.connections, options.warm_bytes, options.seconds)
     found = asyncio.run(_load(listeners, plan, pids))

@@ -6,6 +6,7 @@ of the comparison.
 
 import http.client
 import os
+import random
 import shutil
 import socket
 import ssl
@@ -13,15 +14,19 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Self
 
-from reprise.engines.ports import LOOPBACK
+from bench.certificate import Certificate
+from reprise.engines.ports import LOOPBACK, is_free
 from reprise.engines.process import Process, Spec, outcome
 
 READY_S_MAX = 30.0
 POLL_S = 0.02
 ANSWER_S_MAX = 20.0
+# Below what Linux takes for connections and for port 0 (net.ipv4.ip_local_port_range).
+QUIET_PORTS = range(12_000, 32_000)
 ROOT = Path(__file__).parents[1]
 _CORES = sorted(os.sched_getaffinity(0))
 # One core for what is measured, another for what measures; all that is behind them takes what is free.
@@ -45,6 +50,12 @@ def need(program: str, package: str) -> None:
 def pinned(core: int, *argv: str) -> tuple[str, ...]:
     """`argv` on one core."""
     return ("taskset", "-c", str(core), *argv)
+
+
+def quiet_ports(count: int) -> list[int]:
+    """Different free ports that nobody is likely to take before they are used: the kernel gives none of these away."""
+    tried = random.sample(QUIET_PORTS, len(QUIET_PORTS))
+    return list(islice(filter(is_free, tried), count))
 
 
 def cpu_s(pid: int) -> float:
@@ -73,15 +84,19 @@ def _encrypted(plain: socket.socket) -> ssl.SSLSocket:
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """A running server. A port is 0 where there is none; with `tls` the ports speak only that."""
+    """A running server. A port is 0 where there is none; with a certificate the ports speak only TLS."""
 
     name: str
     process: Process
     http_port: int
     grpc_port: int = 0
-    tls: bool = False
+    certificate: Certificate | None = None
     wants_grant: bool = False
     behind: tuple["Server", ...] = ()
+
+    @property
+    def tls(self) -> bool:
+        return self.certificate is not None
 
     @property
     def pids(self) -> list[int]:

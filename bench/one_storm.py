@@ -10,11 +10,11 @@ from pathlib import Path
 
 from bench.asks import make_asks
 from bench.crowd import Call, Outcome, run_crowd
-from bench.launch import Server
+from bench.launch import Server, quiet_ports
 from bench.servers import Origin, Servers
 from bench.songs import Song, make_songs
 from bench.wrk import http_request
-from reprise.engines.ports import LOOPBACK, free_ports
+from reprise.engines.ports import LOOPBACK
 from reprise.placement import rank
 
 FIRST_BYTE_S = 0.2
@@ -95,7 +95,8 @@ def run_case(case: Case, song_bytes: int) -> Sample:
 
 def _origins(servers: Servers, song: Song, first_dies: bool) -> list[Origin]:
     """Two, the one that edges ask first in front, as nginx and Varnish ask it first too."""
-    ports = {f"{LOOPBACK}:{pair[0]}": pair for pair in (free_ports(2), free_ports(2))}
+    free = quiet_ports(4)
+    ports = {f"{LOOPBACK}:{pair[0]}": pair for pair in (free[:2], free[2:])}
     order = rank(song.rendition_id, ports)
     half = len(song.data) // 2
     return [

@@ -4,8 +4,8 @@ import os
 from collections.abc import Sequence
 
 from bench.certificate import Certificate
-from bench.launch import Launcher, Server, need
-from reprise.engines.ports import LOOPBACK, free_ports
+from bench.launch import Launcher, Server, need, quiet_ports
+from reprise.engines.ports import LOOPBACK
 
 NGINX = """
 daemon off;
@@ -68,7 +68,7 @@ def start_nginx(
 ) -> Server:
     """One worker, its cache on disk and so in the page cache; it turns to the second origin when the first fails."""
     need("nginx", "nginx-light")
-    folder, (port,) = launcher.home(name), free_ports(1)
+    folder, (port,) = launcher.home(name), quiet_ports(1)
     upstreams = [f"server {origin}{' backup' if n else ''};" for n, origin in enumerate(origins)]
     shown = NGINX_TLS.format(certificate=certificate.certificate_path, key=certificate.key_path) if certificate else ""
     config = NGINX.format(
@@ -82,14 +82,14 @@ def start_nginx(
     )
     (folder / "nginx.conf").write_text(config)
     argv = ("nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"))
-    tls = certificate is not None
-    return Server(name, launcher.start(name, argv, port, ready="/healthz", tls=tls, core=core), port, tls=tls)
+    process = launcher.start(name, argv, port, ready="/healthz", tls=certificate is not None, core=core)
+    return Server(name, process, port, certificate=certificate)
 
 
 def start_varnish(launcher: Launcher, origins: Sequence[str], *, core: int | None = None) -> Server:
     """Storage is malloc; a failed fetch is tried once more, at the last origin. It has no TLS of its own."""
     need("varnishd", "varnish")
-    folder, (port,) = launcher.home("varnish"), free_ports(1)
+    folder, (port,) = launcher.home("varnish"), quiet_ports(1)
     backends = [
         f'backend b{n} {{ .host = "{LOOPBACK}"; .port = "{origin.rpartition(":")[2]}"; }}'
         for n, origin in enumerate(origins)

@@ -13,11 +13,11 @@ from typing import Self
 
 from bench import envoy, rivals
 from bench.certificate import Certificate, make_certificate
-from bench.launch import POLL_S, READY_S_MAX, Launcher, Missing, Server
+from bench.launch import POLL_S, READY_S_MAX, Launcher, Missing, Server, quiet_ports
 from bench.origin import Counts, read_counts
 from bench.songs import MESH_KEY, SIGNING_KEY
 from reprise import grants
-from reprise.engines.ports import LOOPBACK, free_ports
+from reprise.engines.ports import LOOPBACK
 from reprise.engines.probe import http_get
 from reprise.engines.process import Process
 
@@ -67,7 +67,7 @@ class Servers:
         ports: Sequence[int] = (),
     ) -> Origin:
         """An origin that has the songs of `bench.songs.make_songs`."""
-        grpc_port, http_port = ports or free_ports(2)
+        grpc_port, http_port = ports or quiet_ports(2)
         counts_path = self._folder / f"{name}.counts"
         numbers = {"grpc-port": grpc_port, "http-port": http_port, "songs": songs, "song-bytes": song_bytes}
         numbers |= {"die-at": die_at}
@@ -93,7 +93,7 @@ class Servers:
 
     def balancer(self) -> Server:
         """Tells edges of each other. Nobody asks it for a route, so there is no catalog."""
-        grpc_port, http_port, catalog_port = free_ports(3)
+        grpc_port, http_port, catalog_port = quiet_ports(3)
         settings = {
             "balancer_id": "balancer-1",
             "catalog_address": f"{LOOPBACK}:{catalog_port}",
@@ -125,7 +125,7 @@ class Servers:
         """A real edge process with its RAM and disk tiers and an access log. What it is compared with paces nothing either."""
         folder = self._launcher.home(edge_id)
         (folder / "edge.key").write_text(grants.derive_key(MESH_KEY, edge_id).hex())
-        grpc_port, http_port = free_ports(2)
+        grpc_port, http_port = quiet_ports(2)
         values: dict[str, object] = {
             "edge_id": edge_id,
             "region": REGION,
@@ -138,17 +138,23 @@ class Servers:
         }
         if not paced:
             values["pacing_factor"] = 0
-        if tls:
-            shown = self._certificate
+        shown = self._certificate if tls else None
+        if shown:
             values |= {"tls_certificate_path": shown.certificate_path, "tls_key_path": shown.key_path}
         process = self._start_ours(edge_id, "edge_node", values | settings, grpc_port, http_port, "/readyz", core, tls)
-        return Server(edge_id, process, http_port, grpc_port, tls=tls, wants_grant=True)
+        return Server(edge_id, process, http_port, grpc_port, shown, wants_grant=True)
 
-    def bare(self, songs: int, song_bytes: int, *, name: str = "bare", core: int | None = None) -> Server:
+    def bare(
+        self, songs: int, song_bytes: int, *, name: str = "bare", core: int | None = None, tls: bool = False
+    ) -> Server:
         """The bare grpc.aio server."""
-        (port,) = free_ports(1)
-        argv = (sys.executable, "-m", "bench.bare_grpc", f"--songs={songs}", f"--song-bytes={song_bytes}")
-        return Server(name, self._launcher.start(name, (*argv, f"--port={port}"), port, core=core), 0, port)
+        (port,) = quiet_ports(1)
+        argv = [sys.executable, "-m", "bench.bare_grpc", f"--songs={songs}", f"--song-bytes={song_bytes}"]
+        argv.append(f"--port={port}")
+        shown = self._certificate if tls else None
+        if shown:
+            argv += ["--tls", str(shown.certificate_path), str(shown.key_path)]
+        return Server(name, self._launcher.start(name, argv, port, core=core), 0, port, shown)
 
     def _start_ours(
         self,
