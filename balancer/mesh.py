@@ -151,7 +151,7 @@ class Mesh:
             self._standings.put(self._standing(edge))
         if self.epoch != self._epoch_of_orders:
             self._epoch_of_orders = self.epoch
-            self._orders.reset(self._weights())
+            self._orders.reset(self._capacities())
             for call in self._on_view:
                 call()
 
@@ -166,12 +166,11 @@ class Mesh:
             vouched=edge.state is State.READY,
         )
 
-    def _weights(self) -> dict[str, dict[str, float]]:
+    def _capacities(self) -> dict[str, dict[str, int]]:
         """Region -> edge -> capacity. A suspect keeps its place, so that a short absence moves no song."""
-        weights: dict[str, dict[str, float]] = {}
+        capacities: dict[str, dict[str, int]] = {}
         for edge in self.alive():
             if not edge.draining:
-                weights.setdefault(edge.identity.region, {})[edge.identity.edge_id] = float(
-                    edge.identity.nic_capacity_bps
-                )
-        return weights
+                identity = edge.identity
+                capacities.setdefault(identity.region, {})[identity.edge_id] = identity.nic_capacity_bps
+        return capacities

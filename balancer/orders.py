@@ -13,11 +13,11 @@ class Orders:
     """Which edges a rendition prefers, region by region."""
 
     def __init__(self, entries_max: int = ENTRIES_MAX) -> None:
-        self._members: dict[str, dict[str, float]] = {}
+        self._members: dict[str, dict[str, int]] = {}
         self._known: LRUCache[tuple[str, str, str], tuple[str, ...]] = LRUCache(entries_max)
 
-    def reset(self, members: Mapping[str, Mapping[str, float]]) -> None:
-        """Takes a new membership: region -> edge id -> weight. An edge's weight is its share of renditions at home."""
+    def reset(self, members: Mapping[str, Mapping[str, int]]) -> None:
+        """Takes a new membership: region -> edge id -> capacity. An edge is home to a share proportional to it."""
         self._members = {region: dict(edges) for region, edges in members.items()}
         self._known.clear()
 
@@ -37,7 +37,7 @@ class Orders:
     def _edges(self, rendition_id: str, region: str) -> tuple[str, ...]:
         key = (rendition_id, "edges", region)
         if key not in self._known:
-            self._known[key] = tuple(placement.rank_weighted(rendition_id, self._members[region]))
+            self._known[key] = tuple(placement.rank_by_capacity(rendition_id, self._members[region]))
         return self._known[key]
 
     def _other_regions(self, rendition_id: str, region: str) -> tuple[str, ...]:

@@ -20,6 +20,7 @@ class Peer:
     grpc_address: str
     relay_grant: str
     draining: bool
+    nic_capacity_bps: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,14 @@ class ViewWriter:
     def _peer(self, edge: Edge, now: float) -> Peer:
         identity = edge.identity
         grant = "" if identity.edge_id == self._edge_id else self._relay_grant(identity.edge_id, now)
-        return Peer(identity.edge_id, identity.region, identity.grpc_address, grant, edge.draining)
+        return Peer(
+            edge_id=identity.edge_id,
+            region=identity.region,
+            grpc_address=identity.grpc_address,
+            relay_grant=grant,
+            draining=edge.draining,
+            nic_capacity_bps=identity.nic_capacity_bps,
+        )
 
     def _relay_grant(self, serving_edge_id: str, now: float) -> str:
         grant, renew_at = self._grants.get(serving_edge_id, ("", -math.inf))

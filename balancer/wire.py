@@ -179,6 +179,7 @@ def _view(view: View) -> pb.MeshView:
             grpc_address=peer.grpc_address,
             relay_grant=peer.relay_grant,
             draining=peer.draining,
+            nic_capacity_bps=peer.nic_capacity_bps,
         )
         for peer in view.peers
     ]

@@ -23,7 +23,7 @@ from edge_node.ram_hits import RamHits
 from edge_node.reporting import BalancerLine
 from edge_node.servicer import EdgeServicer, add_edge_service
 from edge_node.settings import Settings
-from edge_node.sources import live_ids
+from edge_node.sources import Own, members
 from edge_node.store import Store
 from edge_node.tally import Tally
 from edge_node.tokens import TokenMinter
@@ -85,9 +85,10 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     tokens = TokenMinter(edge_id, key)
     upstream = Upstream(tokens, item_s_max=settings.source_item_s_max)
     async with asyncio.TaskGroup() as group:
-        node_config = NodeConfig(edge_id, settings.origins, settings.stream_limit)
+        own = Own(edge_id, settings.nic_capacity_bps)
+        node_config = NodeConfig(own, settings.origins, settings.stream_limit)
         node = Node(node_config, store, UpstreamFills(upstream, keys), group, registry)
-        node.on_view = lambda view: store.homes.settle(edge_id, live_ids(view.peers))
+        node.on_view = lambda view: store.homes.settle(edge_id, members(own, view.peers))
         parts = _Parts(
             settings=settings,
             node=node,

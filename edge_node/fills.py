@@ -23,7 +23,7 @@ class UpstreamFills:
 
         def sources() -> list[Source]:
             config = node.config
-            return order(live.rendition_id, config.edge_id, list(node.view.peers), config.origins, hops)
+            return order(live.rendition_id, config.own, list(node.view.peers), config.origins, hops)
 
         fill = Fill(self._upstream, node.metrics, self._keys, sources, lambda: node.view.epoch)
         node.start_task(fill.run(live, fill_id), f"fill.{live.rendition_id[:8]}.{fill_id}")

@@ -16,7 +16,7 @@ from edge_node.holding import Holding, Holdings
 from edge_node.live import MANIFEST, Live
 from edge_node.metrics import EdgeMetrics
 from edge_node.reader import WORKER, Reader
-from edge_node.sources import Peer
+from edge_node.sources import Own, Peer
 from reprise.chunks import PREFIX_CHUNKS, chunk_count
 from reprise.errors import NotFound, QuotaExceeded, Unavailable
 from reprise.log import get_logger
@@ -40,7 +40,7 @@ class View:
 class NodeConfig:
     """What a node is told once."""
 
-    edge_id: str
+    own: Own
     origins: tuple[str, ...]
     stream_limit: int
 

@@ -115,7 +115,7 @@ class BalancerLine:
             if not self.connected:
                 log.info("balancer_connected", balancer=self._address, peers=len(answer.view.peers))
             self.connected = True
-            self._node.view = _view(answer.view, self._hello())
+            self._node.view = view_of(answer.view, self._hello())
         elif answer.HasField("command"):
             self._node.start_task(self._obey(answer.command), f"command.{answer.command.command_id}")
 
@@ -123,10 +123,10 @@ class BalancerLine:
         await self._results.put(await self._commands.run(command))
 
 
-def _view(view: messages.MeshView, hello: messages.Hello) -> View:
+def view_of(view: messages.MeshView, hello: messages.Hello) -> View:
     """Only edges of our region: a fill never crosses a region but by the origin."""
     peers = [
-        Peer(peer.edge_id, peer.grpc_address, peer.relay_grant, peer.draining)
+        Peer(peer.edge_id, peer.grpc_address, peer.relay_grant, peer.draining, peer.nic_capacity_bps)
         for peer in view.peers
         if peer.region == hello.region and peer.edge_id != hello.edge_id
     ]

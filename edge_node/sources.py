@@ -8,7 +8,7 @@ request is never relayed again (hop limit one), so two edges with different view
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from reprise.placement import rank
+from reprise.placement import rank, rank_by_capacity
 
 HOPS_MAX = 1
 PEERS_MAX = 2
@@ -41,21 +41,31 @@ class Peer:
     address: str
     grant: str
     draining: bool = False
+    # 0 when the balancer does not tell.
+    nic_capacity_bps: int = 0
 
 
-def live_ids(peers: Iterable[Peer]) -> list[str]:
-    """Those among whom homes are shared out."""
-    return [peer.edge_id for peer in peers if not peer.draining]
+@dataclass(frozen=True, slots=True)
+class Own:
+    """What an edge knows of itself without a balancer."""
+
+    edge_id: str
+    nic_capacity_bps: int
 
 
-def order(rendition_id: str, self_id: str, peers: list[Peer], origins: tuple[str, ...], hops: int) -> list[Source]:
-    """Sources for a fill of `rendition_id` on `self_id`. `peers` are the live edges of the region without ourselves."""
+def members(own: Own, peers: Iterable[Peer]) -> dict[str, int]:
+    """The edges among whom homes are shared out, ourselves included, with their capacities: what the balancer ranks."""
+    return {own.edge_id: own.nic_capacity_bps} | {p.edge_id: p.nic_capacity_bps for p in peers if not p.draining}
+
+
+def order(rendition_id: str, own: Own, peers: list[Peer], origins: tuple[str, ...], hops: int) -> list[Source]:
+    """Sources for a fill of `rendition_id` on ourselves. `peers` are the live edges of the region without us."""
     sources: list[Source] = []
     if hops < HOPS_MAX:
         known = {peer.edge_id: peer for peer in peers}
-        for edge_id in rank(rendition_id, [*live_ids(peers), self_id])[:PEERS_MAX]:
+        for edge_id in rank_by_capacity(rendition_id, members(own, peers))[:PEERS_MAX]:
             # Whoever stands behind us in the order asks us, so asking them would be a circle.
-            if edge_id == self_id:
+            if edge_id == own.edge_id:
                 break
             sources.append(PeerSource(edge_id, known[edge_id].address, known[edge_id].grant))
     # All edges ask the same origin first, so that it can coalesce regions too.

@@ -1,6 +1,7 @@
 """Where a rendition is at home: rendezvous hashing (Thaler and Ravishankar 1998), weighted. Pure.
 
-Every node gives the same order from the same members, with no talk between them. A member's death moves only what it held;
+Every node gives the same order from the same members and capacities, with no talk between them: balancers and edges mean the
+same home, because both ask here. A member's death moves only what it held;
 every rendition has its own order of substitutes, so no single neighbour inherits the load.
 """
 
@@ -20,7 +21,12 @@ def rank(rendition_id: str, members: Iterable[str]) -> list[str]:
     return sorted(members, key=lambda member: (-_unit(rendition_id, member), member))
 
 
-def rank_weighted(rendition_id: str, weights: Mapping[str, float]) -> list[str]:
-    """Members by weighted rendezvous hash: each is home to a share proportional to its weight. Weight 0 is left out."""
-    scores = {m: -w / math.log(_unit(rendition_id, m)) for m, w in weights.items() if w > 0}
+def rank_by_capacity(rendition_id: str, capacities: Mapping[str, float]) -> list[str]:
+    """Members by weighted rendezvous hash, the home first: each is home to a share proportional to its capacity.
+
+    0 means not known. One that is not known makes all count alike: that leaves nobody out and needs no guess.
+    """
+    if min(capacities.values(), default=0) <= 0:
+        return rank(rendition_id, capacities)
+    scores = {member: -capacity / math.log(_unit(rendition_id, member)) for member, capacity in capacities.items()}
     return sorted(scores, key=lambda member: (-scores[member], member))

@@ -17,6 +17,8 @@ from edge_node.homes import Homes
 # Of a cache's bytes, the rest is disk.
 RAM_SHARE = 0.1
 SEEN_KEYS_MAX = 100_000
+# The NICs are equal, as in `routing`.
+CAPACITIES = dict.fromkeys(EDGES, 1)
 
 
 class Edge:
@@ -71,7 +73,7 @@ def meshed(trace: Trace, places: Sequence[int], cache_bytes: int) -> Fetched:
     """Edges that know each other, `cache_bytes` each."""
     edges = [Edge(cache_bytes) for _ in EDGES]
     for edge, name in zip(edges, EDGES, strict=True):
-        edge.homes.settle(name, set(EDGES) - {name})
+        edge.homes.settle(name, CAPACITIES)
     keys = keys_of(trace)
     homes = [
         next(edge for edge in edges if edge.homes.here(keys[2 * track].rendition_id))

@@ -23,6 +23,7 @@ from edge_node.pacing import Pacing
 from edge_node.ram import RamTier
 from edge_node.servicer import EdgeServicer, add_edge_service
 from edge_node.settings import Settings
+from edge_node.sources import Own
 from edge_node.web_door import PATH, WebDoor
 from edge_node.workers.desk import Clerk, Desk
 from edge_node.workers.errands import Errands
@@ -66,7 +67,8 @@ async def _run(settings: Settings, link: socket.socket, listener: socket.socket)
     store = LeasedStore(desk)
     errands = Errands(store, desk.send)
     async with asyncio.TaskGroup() as group:
-        node = Node(NodeConfig(settings.edge_id, (), settings.stream_limit), store, errands, group, registry)
+        own = Own(settings.edge_id, settings.nic_capacity_bps)
+        node = Node(NodeConfig(own, (), settings.stream_limit), store, errands, group, registry)
         clerk = Clerk(desk, node, store, errands, gate, lag, registry)
         desk.open(clerk.take, gate)
         streams = Streams("edge", settings.stream_stall_s_max, registry)

@@ -6,11 +6,11 @@ from hypothesis import strategies as st
 from balancer.orders import Orders
 from reprise import placement
 
-MEMBERS = {"a": {"e1": 1.0, "e2": 1.0, "e3": 1.0}, "b": {"e4": 1.0, "e5": 1.0}, "c": {"e6": 1.0}}
+MEMBERS = {"a": {"e1": 1, "e2": 1, "e3": 1}, "b": {"e4": 1, "e5": 1}, "c": {"e6": 1}}
 RENDITIONS = st.integers(0, 10**6).map(lambda n: f"{n:064x}")
 
 
-def orders_of(members: dict[str, dict[str, float]]) -> Orders:
+def orders_of(members: dict[str, dict[str, int]]) -> Orders:
     orders = Orders()
     orders.reset(members)
     return orders
@@ -29,7 +29,7 @@ def test_the_order_is_that_of_placement_and_the_asked_region_comes_first(renditi
 def test_a_death_moves_only_what_the_dead_edge_held(rendition_id: str) -> None:
     orders = orders_of(MEMBERS)
     before = dict(orders.of(rendition_id, "a"))
-    orders.reset({**MEMBERS, "a": {"e1": 1.0, "e3": 1.0}})
+    orders.reset({**MEMBERS, "a": {"e1": 1, "e3": 1}})
     after = dict(orders.of(rendition_id, "a"))
     assert list(after["a"]) == [edge_id for edge_id in before["a"] if edge_id != "e2"]
     assert (after["b"], after["c"]) == (before["b"], before["c"])

@@ -15,11 +15,11 @@ def key(number: int) -> Key:
     return Key(f"{number:064x}", Part.TAIL)
 
 
-def admission(used_bytes: int = DISK_BYTES, keys_max: int = 10, others: tuple[str, ...] = ()) -> DiskAdmission:
+def admission(used_bytes: int = DISK_BYTES, keys_max: int = 10, edges: tuple[str, ...] = ("edge-1",)) -> DiskAdmission:
     """Of edge-1, whose disk is full unless told otherwise."""
     disk, homes = S3Fifo(DISK_BYTES, 10), Homes()
     disk.grow(key(999), used_bytes)
-    homes.settle("edge-1", others)
+    homes.settle("edge-1", dict.fromkeys(edges, 1))
     return DiskAdmission(keys_max, homes, disk)
 
 
@@ -41,19 +41,19 @@ def test_the_first_request_is_enough_while_there_is_room(free_share: float, ruli
 
 @given(st.integers(0, 1000), st.integers(0, 5), st.integers(1, DISK_BYTES))
 def test_of_two_edges_just_the_home_admits(number: int, requests: int, used_bytes: int) -> None:
-    here, alone = admission(used_bytes, others=("edge-2",)), admission(used_bytes)
+    here, alone = admission(used_bytes, edges=("edge-1", "edge-2")), admission(used_bytes)
     for _ in range(requests):
         here.touch(key(number))
         alone.touch(key(number))
     homes = Homes()
-    homes.settle("edge-1", ["edge-2"])
+    homes.settle("edge-1", {"edge-1": 1, "edge-2": 1})
     expected = alone.rule(key(number)) if homes.here(key(number).rendition_id) else Ruling.GUEST
     assert here.rule(key(number)) is expected
 
 
 @given(st.integers(0, 1000), st.integers(0, 5))
 def test_what_is_kept_needs_neither_request_nor_home(number: int, requests: int) -> None:
-    full = admission(others=("edge-2",))
+    full = admission(edges=("edge-1", "edge-2"))
     full.keep(key(number))
     for _ in range(requests):
         full.touch(key(number))

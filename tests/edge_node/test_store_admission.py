@@ -24,6 +24,9 @@ from tests.edge_node.stores import (
 )
 from tests.edge_node.test_store_disk import GatedDisk
 
+# The edges of a region and their NICs.
+BOTH = {"edge-1": 1, "edge-2": 1}
+
 
 def song_at_home(edge_id: str, number: int = 0) -> Song:
     """One of the songs that are at home on `edge_id` of edge-1 and edge-2."""
@@ -106,7 +109,7 @@ async def test_what_has_not_earned_its_place_waits_for_no_writer(tmp_path: Path)
 async def test_a_guest_stays_in_memory_however_often_it_is_asked_for(tmp_path: Path) -> None:
     own, guest = song_at_home("edge-1"), song_at_home("edge-2")
     async with open_store(tmp_path) as store:
-        store.homes.settle("edge-1", ["edge-2"])
+        store.homes.settle("edge-1", BOTH)
         await cache(store, own)
         await cache(store, guest, requests=5)
         assert set(files(tmp_path, own)) == {"sidecar", "prefix", "tail"}
@@ -118,11 +121,11 @@ async def test_a_guest_stays_in_memory_however_often_it_is_asked_for(tmp_path: P
 async def test_a_guest_is_written_when_its_home_has_left_and_stays_when_it_is_back(tmp_path: Path) -> None:
     guest = song_at_home("edge-2")
     async with open_store(tmp_path) as store:
-        store.homes.settle("edge-1", ["edge-2"])
+        store.homes.settle("edge-1", BOTH)
         await cache(store, guest)
-        store.homes.settle("edge-1", [])
+        store.homes.settle("edge-1", {"edge-1": 1})
         await cache(store, guest, requests=1)
-        store.homes.settle("edge-1", ["edge-2"])
+        store.homes.settle("edge-1", BOTH)
         forget_ram(store, guest)
         assert await play(store, guest) == whole(guest)
 
@@ -131,7 +134,7 @@ async def test_a_guest_that_is_still_on_disk_makes_room_first(tmp_path: Path) ->
     guest, own = song_at_home("edge-2"), [song_at_home("edge-1", number) for number in range(6)]
     async with open_store(tmp_path, disk_bytes_max=4 * MIB) as store:
         await cache(store, guest)
-        store.homes.settle("edge-1", ["edge-2"])
+        store.homes.settle("edge-1", BOTH)
         await cache(store, guest, requests=5)
         for song in own:
             await cache(store, song)
@@ -141,7 +144,7 @@ async def test_a_guest_that_is_still_on_disk_makes_room_first(tmp_path: Path) ->
 async def test_a_prewarmed_guest_is_written(tmp_path: Path) -> None:
     guest = song_at_home("edge-2")
     async with open_store(tmp_path) as store:
-        store.homes.settle("edge-1", ["edge-2"])
+        store.homes.settle("edge-1", BOTH)
         fill(request(store, guest), guest)
         store.keep(guest.rendition_id)
         await at_rest(store)

@@ -35,11 +35,11 @@ def test_a_member_that_leaves_changes_no_other_place(rendition: str, members: se
 )
 def test_a_changed_weight_moves_only_its_member(rendition: str, weights: dict[str, float], data: st.DataObject) -> None:
     changed = data.draw(st.sampled_from(sorted(weights)))
-    others = [m for m in placement.rank_weighted(rendition, weights) if m != changed]
+    others = [m for m in placement.rank_by_capacity(rendition, weights) if m != changed]
     heavier = weights | {changed: weights[changed] * 2}
-    after = placement.rank_weighted(rendition, heavier)
+    after = placement.rank_by_capacity(rendition, heavier)
     assert [m for m in after if m != changed] == others
-    assert after.index(changed) <= placement.rank_weighted(rendition, weights).index(changed)
+    assert after.index(changed) <= placement.rank_by_capacity(rendition, weights).index(changed)
 
 
 def test_equal_members_are_home_to_equal_shares() -> None:
@@ -49,7 +49,7 @@ def test_equal_members_are_home_to_equal_shares() -> None:
 
 def test_a_member_is_home_to_a_share_proportional_to_its_weight() -> None:
     weights = {"small": 1.0, "middle": 2.0, "large": 5.0}
-    homes = Counter(placement.rank_weighted(f"{n:064x}", weights)[0] for n in range(8_000))
+    homes = Counter(placement.rank_by_capacity(f"{n:064x}", weights)[0] for n in range(8_000))
     for member, weight in weights.items():
         assert homes[member] == pytest.approx(1_000 * weight, rel=0.12)
 
@@ -60,9 +60,20 @@ def test_the_heirs_of_a_member_are_spread_over_all_others() -> None:
     assert all(heirs[m] == pytest.approx(sum(heirs.values()) / 3, rel=0.15) for m in "bcd")
 
 
-def test_weight_zero_holds_nothing() -> None:
-    assert placement.rank_weighted("0" * 64, {"a": 0.0, "b": 1.0}) == ["b"]
-    assert placement.rank_weighted("0" * 64, {}) == []
+@given(
+    RENDITION,
+    st.dictionaries(st.text("abcdef", min_size=1, max_size=6), st.integers(0, 10**12)),
+    st.text("gh", min_size=1),
+)
+def test_a_capacity_that_is_not_known_makes_all_count_alike(
+    rendition: str, capacities: dict[str, int], unknown: str
+) -> None:
+    everybody = capacities | {unknown: 0}
+    assert placement.rank_by_capacity(rendition, everybody) == placement.rank(rendition, everybody)
+
+
+def test_of_nobody_there_is_an_empty_order() -> None:
+    assert placement.rank_by_capacity("0" * 64, {}) == []
 
 
 def test_the_order_is_the_same_in_every_release() -> None:

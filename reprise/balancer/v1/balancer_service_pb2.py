@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from reprise.types.v1 import types_pb2 as reprise_dot_types_dot_v1_dot_types__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*reprise/balancer/v1/balancer_service.proto\x12\x13reprise.balancer.v1\x1a\x1creprise/types/v1/types.proto\"\x9f\x01\n\x0cRouteRequest\x12\x10\n\x08song_ids\x18\x01 \x03(\t\x12\'\n\x06\x63odecs\x18\x02 \x03(\x0e\x32\x17.reprise.types.v1.Codec\x12\x17\n\x0fmax_bitrate_bps\x18\x03 \x01(\r\x12\x0e\n\x06region\x18\x04 \x01(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x17\n\x0f\x66\x61iled_edge_ids\x18\x06 \x03(\t\"m\n\rRouteResponse\x12.\n\x06routes\x18\x01 \x03(\x0b\x32\x1e.reprise.balancer.v1.SongRoute\x12\x18\n\x10unknown_song_ids\x18\x02 \x03(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\"\x80\x01\n\tSongRoute\x12\x0f\n\x07song_id\x18\x01 \x01(\t\x12.\n\trendition\x18\x02 \x01(\x0b\x32\x1b.reprise.types.v1.Rendition\x12\x32\n\ncandidates\x18\x03 \x03(\x0b\x32\x1e.reprise.balancer.v1.Candidate\"\x9f\x01\n\tCandidate\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\x14\n\x0cgrpc_address\x18\x03 \x01(\t\x12\x10\n\x08http_url\x18\x04 \x01(\t\x12\r\n\x05grant\x18\x05 \x01(\t\x12\x11\n\tmedia_url\x18\x06 \x01(\t\x12\x17\n\x0f\x65xpires_unix_ms\x18\x07 \x01(\x03\x12\x0e\n\x06reason\x18\x08 \x01(\t\"\xb4\x01\n\x11ReportLoadRequest\x12+\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.reprise.balancer.v1.HelloH\x00\x12\x31\n\x06report\x18\x02 \x01(\x0b\x32\x1f.reprise.balancer.v1.LoadReportH\x00\x12\x34\n\x06result\x18\x03 \x01(\x0b\x32\".reprise.balancer.v1.CommandResultH\x00\x42\t\n\x07message\"\x91\x01\n\x05Hello\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\x14\n\x0cgrpc_address\x18\x03 \x01(\t\x12\x10\n\x08http_url\x18\x04 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x05 \x01(\t\x12\x18\n\x10nic_capacity_bps\x18\x06 \x01(\x04\x12\x14\n\x0cstream_limit\x18\x07 \x01(\r\"\x82\x02\n\nLoadReport\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x16\n\x0e\x61\x63tive_streams\x18\x02 \x01(\r\x12\x12\n\nnic_tx_bps\x18\x03 \x01(\x04\x12\x15\n\rcommitted_bps\x18\x04 \x01(\x04\x12\x13\n\x0bloop_lag_ms\x18\x05 \x01(\r\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\x16\n\x0eseen_grant_ids\x18\x07 \x03(\t\x12+\n\x04heat\x18\x08 \x03(\x0b\x32\x1d.reprise.balancer.v1.SongHeat\x12\x33\n\x08\x63ounters\x18\t \x01(\x0b\x32!.reprise.balancer.v1.EdgeCounters\"M\n\x08SongHeat\x12\x14\n\x0crendition_id\x18\x01 \x01(\t\x12\x10\n\x08live_bps\x18\x02 \x01(\x04\x12\x19\n\x11waiting_followers\x18\x03 \x01(\r\"\x8f\x01\n\x0c\x45\x64geCounters\x12\x10\n\x08requests\x18\x01 \x01(\x04\x12\x10\n\x08ram_hits\x18\x02 \x01(\x04\x12\x11\n\tdisk_hits\x18\x03 \x01(\x04\x12\r\n\x05\x66ills\x18\x04 \x01(\x04\x12\x12\n\nsent_bytes\x18\x05 \x01(\x04\x12\x11\n\tram_bytes\x18\x06 \x01(\x04\x12\x12\n\ndisk_bytes\x18\x07 \x01(\x04\"?\n\rCommandResult\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\x7f\n\x12ReportLoadResponse\x12-\n\x04view\x18\x01 \x01(\x0b\x32\x1d.reprise.balancer.v1.MeshViewH\x00\x12/\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x1c.reprise.balancer.v1.CommandH\x00\x42\t\n\x07message\"C\n\x08MeshView\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12(\n\x05peers\x18\x02 \x03(\x0b\x32\x19.reprise.balancer.v1.Peer\"d\n\x04Peer\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\x14\n\x0cgrpc_address\x18\x03 \x01(\t\x12\x13\n\x0brelay_grant\x18\x04 \x01(\t\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\"\xb2\x01\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12/\n\x07prewarm\x18\x02 \x01(\x0b\x32\x1c.reprise.balancer.v1.PrewarmH\x00\x12+\n\x05purge\x18\x03 \x01(\x0b\x32\x1a.reprise.balancer.v1.PurgeH\x00\x12+\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x1a.reprise.balancer.v1.DrainH\x00\x42\x08\n\x06\x61\x63tion\"5\n\x07Prewarm\x12\x15\n\rrendition_ids\x18\x01 \x03(\t\x12\x13\n\x0bprefix_only\x18\x02 \x01(\x08\"\x1e\n\x05Purge\x12\x15\n\rrendition_ids\x18\x01 \x03(\t\"\x1b\n\x05\x44rain\x12\x12\n\ndeadline_s\x18\x01 \x01(\r\"\x10\n\x0eGetMeshRequest\"P\n\x0fGetMeshResponse\x12.\n\x05\x65\x64ges\x18\x01 \x03(\x0b\x32\x1f.reprise.balancer.v1.EdgeStatus\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"\xe0\x01\n\nEdgeStatus\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.reprise.balancer.v1.Hello\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.reprise.balancer.v1.EdgeState\x12\x34\n\x0blast_report\x18\x03 \x01(\x0b\x32\x1f.reprise.balancer.v1.LoadReport\x12\x15\n\rreport_age_ms\x18\x04 \x01(\r\x12\x13\n\x0butilisation\x18\x05 \x01(\x01\x12\x16\n\x0epending_grants\x18\x06 \x01(\r\"\xc5\x01\n\x12SendCommandRequest\x12\x10\n\x08\x65\x64ge_ids\x18\x01 \x03(\t\x12\x34\n\x07prewarm\x18\x02 \x01(\x0b\x32!.reprise.balancer.v1.PrewarmSongsH\x00\x12\x30\n\x05purge\x18\x03 \x01(\x0b\x32\x1f.reprise.balancer.v1.PurgeSongsH\x00\x12+\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x1a.reprise.balancer.v1.DrainH\x00\x42\x08\n\x06\x61\x63tion\"5\n\x0cPrewarmSongs\x12\x10\n\x08song_ids\x18\x01 \x03(\t\x12\x13\n\x0bprefix_only\x18\x02 \x01(\x08\"\x1e\n\nPurgeSongs\x12\x10\n\x08song_ids\x18\x01 \x03(\t\"\x8e\x01\n\x13SendCommandResponse\x12@\n\x07\x61nswers\x18\x01 \x03(\x0b\x32/.reprise.balancer.v1.SendCommandResponse.Answer\x1a\x35\n\x06\x41nswer\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t*\x83\x01\n\tEdgeState\x12\x1a\n\x16\x45\x44GE_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45\x44GE_STATE_READY\x10\x01\x12\x16\n\x12\x45\x44GE_STATE_SUSPECT\x10\x02\x12\x17\n\x13\x45\x44GE_STATE_DRAINING\x10\x03\x12\x13\n\x0f\x45\x44GE_STATE_DEAD\x10\x04\x32\xc4\x01\n\x0f\x42\x61lancerService\x12N\n\x05Route\x12!.reprise.balancer.v1.RouteRequest\x1a\".reprise.balancer.v1.RouteResponse\x12\x61\n\nReportLoad\x12&.reprise.balancer.v1.ReportLoadRequest\x1a\'.reprise.balancer.v1.ReportLoadResponse(\x01\x30\x01\x32\xce\x01\n\x14\x42\x61lancerAdminService\x12T\n\x07GetMesh\x12#.reprise.balancer.v1.GetMeshRequest\x1a$.reprise.balancer.v1.GetMeshResponse\x12`\n\x0bSendCommand\x12\'.reprise.balancer.v1.SendCommandRequest\x1a(.reprise.balancer.v1.SendCommandResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n*reprise/balancer/v1/balancer_service.proto\x12\x13reprise.balancer.v1\x1a\x1creprise/types/v1/types.proto\"\x9f\x01\n\x0cRouteRequest\x12\x10\n\x08song_ids\x18\x01 \x03(\t\x12\'\n\x06\x63odecs\x18\x02 \x03(\x0e\x32\x17.reprise.types.v1.Codec\x12\x17\n\x0fmax_bitrate_bps\x18\x03 \x01(\r\x12\x0e\n\x06region\x18\x04 \x01(\t\x12\x12\n\nsession_id\x18\x05 \x01(\t\x12\x17\n\x0f\x66\x61iled_edge_ids\x18\x06 \x03(\t\"m\n\rRouteResponse\x12.\n\x06routes\x18\x01 \x03(\x0b\x32\x1e.reprise.balancer.v1.SongRoute\x12\x18\n\x10unknown_song_ids\x18\x02 \x03(\t\x12\x12\n\nsession_id\x18\x03 \x01(\t\"\x80\x01\n\tSongRoute\x12\x0f\n\x07song_id\x18\x01 \x01(\t\x12.\n\trendition\x18\x02 \x01(\x0b\x32\x1b.reprise.types.v1.Rendition\x12\x32\n\ncandidates\x18\x03 \x03(\x0b\x32\x1e.reprise.balancer.v1.Candidate\"\x9f\x01\n\tCandidate\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\x14\n\x0cgrpc_address\x18\x03 \x01(\t\x12\x10\n\x08http_url\x18\x04 \x01(\t\x12\r\n\x05grant\x18\x05 \x01(\t\x12\x11\n\tmedia_url\x18\x06 \x01(\t\x12\x17\n\x0f\x65xpires_unix_ms\x18\x07 \x01(\x03\x12\x0e\n\x06reason\x18\x08 \x01(\t\"\xb4\x01\n\x11ReportLoadRequest\x12+\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.reprise.balancer.v1.HelloH\x00\x12\x31\n\x06report\x18\x02 \x01(\x0b\x32\x1f.reprise.balancer.v1.LoadReportH\x00\x12\x34\n\x06result\x18\x03 \x01(\x0b\x32\".reprise.balancer.v1.CommandResultH\x00\x42\t\n\x07message\"\x91\x01\n\x05Hello\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\x14\n\x0cgrpc_address\x18\x03 \x01(\t\x12\x10\n\x08http_url\x18\x04 \x01(\t\x12\x0f\n\x07\x62oot_id\x18\x05 \x01(\t\x12\x18\n\x10nic_capacity_bps\x18\x06 \x01(\x04\x12\x14\n\x0cstream_limit\x18\x07 \x01(\r\"\x82\x02\n\nLoadReport\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12\x16\n\x0e\x61\x63tive_streams\x18\x02 \x01(\r\x12\x12\n\nnic_tx_bps\x18\x03 \x01(\x04\x12\x15\n\rcommitted_bps\x18\x04 \x01(\x04\x12\x13\n\x0bloop_lag_ms\x18\x05 \x01(\r\x12\x10\n\x08\x64raining\x18\x06 \x01(\x08\x12\x16\n\x0eseen_grant_ids\x18\x07 \x03(\t\x12+\n\x04heat\x18\x08 \x03(\x0b\x32\x1d.reprise.balancer.v1.SongHeat\x12\x33\n\x08\x63ounters\x18\t \x01(\x0b\x32!.reprise.balancer.v1.EdgeCounters\"M\n\x08SongHeat\x12\x14\n\x0crendition_id\x18\x01 \x01(\t\x12\x10\n\x08live_bps\x18\x02 \x01(\x04\x12\x19\n\x11waiting_followers\x18\x03 \x01(\r\"\x8f\x01\n\x0c\x45\x64geCounters\x12\x10\n\x08requests\x18\x01 \x01(\x04\x12\x10\n\x08ram_hits\x18\x02 \x01(\x04\x12\x11\n\tdisk_hits\x18\x03 \x01(\x04\x12\r\n\x05\x66ills\x18\x04 \x01(\x04\x12\x12\n\nsent_bytes\x18\x05 \x01(\x04\x12\x11\n\tram_bytes\x18\x06 \x01(\x04\x12\x12\n\ndisk_bytes\x18\x07 \x01(\x04\"?\n\rCommandResult\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\"\x7f\n\x12ReportLoadResponse\x12-\n\x04view\x18\x01 \x01(\x0b\x32\x1d.reprise.balancer.v1.MeshViewH\x00\x12/\n\x07\x63ommand\x18\x02 \x01(\x0b\x32\x1c.reprise.balancer.v1.CommandH\x00\x42\t\n\x07message\"C\n\x08MeshView\x12\r\n\x05\x65poch\x18\x01 \x01(\x04\x12(\n\x05peers\x18\x02 \x03(\x0b\x32\x19.reprise.balancer.v1.Peer\"~\n\x04Peer\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\x0e\n\x06region\x18\x02 \x01(\t\x12\x14\n\x0cgrpc_address\x18\x03 \x01(\t\x12\x13\n\x0brelay_grant\x18\x04 \x01(\t\x12\x10\n\x08\x64raining\x18\x05 \x01(\x08\x12\x18\n\x10nic_capacity_bps\x18\x06 \x01(\x04\"\xb2\x01\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12/\n\x07prewarm\x18\x02 \x01(\x0b\x32\x1c.reprise.balancer.v1.PrewarmH\x00\x12+\n\x05purge\x18\x03 \x01(\x0b\x32\x1a.reprise.balancer.v1.PurgeH\x00\x12+\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x1a.reprise.balancer.v1.DrainH\x00\x42\x08\n\x06\x61\x63tion\"5\n\x07Prewarm\x12\x15\n\rrendition_ids\x18\x01 \x03(\t\x12\x13\n\x0bprefix_only\x18\x02 \x01(\x08\"\x1e\n\x05Purge\x12\x15\n\rrendition_ids\x18\x01 \x03(\t\"\x1b\n\x05\x44rain\x12\x12\n\ndeadline_s\x18\x01 \x01(\r\"\x10\n\x0eGetMeshRequest\"P\n\x0fGetMeshResponse\x12.\n\x05\x65\x64ges\x18\x01 \x03(\x0b\x32\x1f.reprise.balancer.v1.EdgeStatus\x12\r\n\x05\x65poch\x18\x02 \x01(\x04\"\xe0\x01\n\nEdgeStatus\x12)\n\x05hello\x18\x01 \x01(\x0b\x32\x1a.reprise.balancer.v1.Hello\x12-\n\x05state\x18\x02 \x01(\x0e\x32\x1e.reprise.balancer.v1.EdgeState\x12\x34\n\x0blast_report\x18\x03 \x01(\x0b\x32\x1f.reprise.balancer.v1.LoadReport\x12\x15\n\rreport_age_ms\x18\x04 \x01(\r\x12\x13\n\x0butilisation\x18\x05 \x01(\x01\x12\x16\n\x0epending_grants\x18\x06 \x01(\r\"\xc5\x01\n\x12SendCommandRequest\x12\x10\n\x08\x65\x64ge_ids\x18\x01 \x03(\t\x12\x34\n\x07prewarm\x18\x02 \x01(\x0b\x32!.reprise.balancer.v1.PrewarmSongsH\x00\x12\x30\n\x05purge\x18\x03 \x01(\x0b\x32\x1f.reprise.balancer.v1.PurgeSongsH\x00\x12+\n\x05\x64rain\x18\x04 \x01(\x0b\x32\x1a.reprise.balancer.v1.DrainH\x00\x42\x08\n\x06\x61\x63tion\"5\n\x0cPrewarmSongs\x12\x10\n\x08song_ids\x18\x01 \x03(\t\x12\x13\n\x0bprefix_only\x18\x02 \x01(\x08\"\x1e\n\nPurgeSongs\x12\x10\n\x08song_ids\x18\x01 \x03(\t\"\x8e\x01\n\x13SendCommandResponse\x12@\n\x07\x61nswers\x18\x01 \x03(\x0b\x32/.reprise.balancer.v1.SendCommandResponse.Answer\x1a\x35\n\x06\x41nswer\x12\x0f\n\x07\x65\x64ge_id\x18\x01 \x01(\t\x12\n\n\x02ok\x18\x02 \x01(\x08\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t*\x83\x01\n\tEdgeState\x12\x1a\n\x16\x45\x44GE_STATE_UNSPECIFIED\x10\x00\x12\x14\n\x10\x45\x44GE_STATE_READY\x10\x01\x12\x16\n\x12\x45\x44GE_STATE_SUSPECT\x10\x02\x12\x17\n\x13\x45\x44GE_STATE_DRAINING\x10\x03\x12\x13\n\x0f\x45\x44GE_STATE_DEAD\x10\x04\x32\xc4\x01\n\x0f\x42\x61lancerService\x12N\n\x05Route\x12!.reprise.balancer.v1.RouteRequest\x1a\".reprise.balancer.v1.RouteResponse\x12\x61\n\nReportLoad\x12&.reprise.balancer.v1.ReportLoadRequest\x1a\'.reprise.balancer.v1.ReportLoadResponse(\x01\x30\x01\x32\xce\x01\n\x14\x42\x61lancerAdminService\x12T\n\x07GetMesh\x12#.reprise.balancer.v1.GetMeshRequest\x1a$.reprise.balancer.v1.GetMeshResponse\x12`\n\x0bSendCommand\x12\'.reprise.balancer.v1.SendCommandRequest\x1a(.reprise.balancer.v1.SendCommandResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reprise.balancer.v1.balancer_service_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_EDGESTATE']._serialized_start=2902
-  _globals['_EDGESTATE']._serialized_end=3033
+  _globals['_EDGESTATE']._serialized_start=2928
+  _globals['_EDGESTATE']._serialized_end=3059
   _globals['_ROUTEREQUEST']._serialized_start=98
   _globals['_ROUTEREQUEST']._serialized_end=257
   _globals['_ROUTERESPONSE']._serialized_start=259
@@ -59,33 +59,33 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_MESHVIEW']._serialized_start=1674
   _globals['_MESHVIEW']._serialized_end=1741
   _globals['_PEER']._serialized_start=1743
-  _globals['_PEER']._serialized_end=1843
-  _globals['_COMMAND']._serialized_start=1846
-  _globals['_COMMAND']._serialized_end=2024
-  _globals['_PREWARM']._serialized_start=2026
-  _globals['_PREWARM']._serialized_end=2079
-  _globals['_PURGE']._serialized_start=2081
-  _globals['_PURGE']._serialized_end=2111
-  _globals['_DRAIN']._serialized_start=2113
-  _globals['_DRAIN']._serialized_end=2140
-  _globals['_GETMESHREQUEST']._serialized_start=2142
-  _globals['_GETMESHREQUEST']._serialized_end=2158
-  _globals['_GETMESHRESPONSE']._serialized_start=2160
-  _globals['_GETMESHRESPONSE']._serialized_end=2240
-  _globals['_EDGESTATUS']._serialized_start=2243
-  _globals['_EDGESTATUS']._serialized_end=2467
-  _globals['_SENDCOMMANDREQUEST']._serialized_start=2470
-  _globals['_SENDCOMMANDREQUEST']._serialized_end=2667
-  _globals['_PREWARMSONGS']._serialized_start=2669
-  _globals['_PREWARMSONGS']._serialized_end=2722
-  _globals['_PURGESONGS']._serialized_start=2724
-  _globals['_PURGESONGS']._serialized_end=2754
-  _globals['_SENDCOMMANDRESPONSE']._serialized_start=2757
-  _globals['_SENDCOMMANDRESPONSE']._serialized_end=2899
-  _globals['_SENDCOMMANDRESPONSE_ANSWER']._serialized_start=2846
-  _globals['_SENDCOMMANDRESPONSE_ANSWER']._serialized_end=2899
-  _globals['_BALANCERSERVICE']._serialized_start=3036
-  _globals['_BALANCERSERVICE']._serialized_end=3232
-  _globals['_BALANCERADMINSERVICE']._serialized_start=3235
-  _globals['_BALANCERADMINSERVICE']._serialized_end=3441
+  _globals['_PEER']._serialized_end=1869
+  _globals['_COMMAND']._serialized_start=1872
+  _globals['_COMMAND']._serialized_end=2050
+  _globals['_PREWARM']._serialized_start=2052
+  _globals['_PREWARM']._serialized_end=2105
+  _globals['_PURGE']._serialized_start=2107
+  _globals['_PURGE']._serialized_end=2137
+  _globals['_DRAIN']._serialized_start=2139
+  _globals['_DRAIN']._serialized_end=2166
+  _globals['_GETMESHREQUEST']._serialized_start=2168
+  _globals['_GETMESHREQUEST']._serialized_end=2184
+  _globals['_GETMESHRESPONSE']._serialized_start=2186
+  _globals['_GETMESHRESPONSE']._serialized_end=2266
+  _globals['_EDGESTATUS']._serialized_start=2269
+  _globals['_EDGESTATUS']._serialized_end=2493
+  _globals['_SENDCOMMANDREQUEST']._serialized_start=2496
+  _globals['_SENDCOMMANDREQUEST']._serialized_end=2693
+  _globals['_PREWARMSONGS']._serialized_start=2695
+  _globals['_PREWARMSONGS']._serialized_end=2748
+  _globals['_PURGESONGS']._serialized_start=2750
+  _globals['_PURGESONGS']._serialized_end=2780
+  _globals['_SENDCOMMANDRESPONSE']._serialized_start=2783
+  _globals['_SENDCOMMANDRESPONSE']._serialized_end=2925
+  _globals['_SENDCOMMANDRESPONSE_ANSWER']._serialized_start=2872
+  _globals['_SENDCOMMANDRESPONSE_ANSWER']._serialized_end=2925
+  _globals['_BALANCERSERVICE']._serialized_start=3062
+  _globals['_BALANCERSERVICE']._serialized_end=3258
+  _globals['_BALANCERADMINSERVICE']._serialized_start=3261
+  _globals['_BALANCERADMINSERVICE']._serialized_end=3467
 # @@protoc_insertion_point(module_scope)

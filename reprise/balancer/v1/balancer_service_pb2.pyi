@@ -460,12 +460,15 @@ class Peer(_message.Message):
     GRPC_ADDRESS_FIELD_NUMBER: _builtins.int
     RELAY_GRANT_FIELD_NUMBER: _builtins.int
     DRAINING_FIELD_NUMBER: _builtins.int
+    NIC_CAPACITY_BPS_FIELD_NUMBER: _builtins.int
     edge_id: _builtins.str
     region: _builtins.str
     grpc_address: _builtins.str
     relay_grant: _builtins.str
     """Lets the receiving edge relay from this peer; empty for the receiving edge itself."""
     draining: _builtins.bool
+    nic_capacity_bps: _builtins.int
+    """As the peer's Hello said: what songs are shared out by. 0 (a balancer that does not tell) makes all count alike."""
     def __init__(
         self,
         *,
@@ -474,10 +477,11 @@ class Peer(_message.Message):
         grpc_address: _builtins.str = ...,
         relay_grant: _builtins.str = ...,
         draining: _builtins.bool = ...,
+        nic_capacity_bps: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "edge_id", b"edge_id", "grpc_address", b"grpc_address", "region", b"region", "relay_grant", b"relay_grant"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["draining", b"draining", "edge_id", b"edge_id", "grpc_address", b"grpc_address", "nic_capacity_bps", b"nic_capacity_bps", "region", b"region", "relay_grant", b"relay_grant"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -15,6 +15,7 @@ from edge_node.eviction import Key, Part
 from edge_node.location import Tier
 from edge_node.node import Node, NodeConfig
 from edge_node.open_file import OpenFile
+from edge_node.sources import Own
 from edge_node.store import Store
 from edge_node.workers.lease import LeasedStore
 from edge_node.workers.lessor import Lessor
@@ -39,7 +40,7 @@ class Pair:
 
     def __init__(self, store: Store, group: asyncio.TaskGroup) -> None:
         self.store = store
-        node = Node(NodeConfig("edge-1", (), 100), store, None, group, CollectorRegistry())  # type: ignore[arg-type]
+        node = Node(NodeConfig(Own("edge-1", 1), (), 100), store, None, group, CollectorRegistry())  # type: ignore[arg-type]
         self.lessor = Lessor(node, store, self._to_worker)
         self.leased = LeasedStore(self)
         self.told: list[Message] = []
