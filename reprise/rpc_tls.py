@@ -42,18 +42,23 @@ def credentials() -> grpc.ChannelCredentials | None:
     return _State.credentials
 
 
+def reload_counter(service: str, registry: CollectorRegistry) -> Counter:
+    """There with or without TLS, as every figure of a service is."""
+    return Counter(
+        f"reprise_{service}_grpc_certificate_reloads",
+        "Certificates of the gRPC port replaced",
+        ["result"],
+        registry=registry,
+    )
+
+
 class GrpcCertificate:
     """The certificate and key of the gRPC port, from two PEM files, read again when they change."""
 
-    def __init__(self, certificate_path: Path, key_path: Path, service: str, registry: CollectorRegistry) -> None:
+    def __init__(self, certificate_path: Path, key_path: Path, reloads: Counter) -> None:
         self._paths = (certificate_path, key_path)
         self._stamps = self._seen()
-        self._reloads = Counter(
-            f"reprise_{service}_grpc_certificate_reloads_total",
-            "Certificates of the gRPC port replaced",
-            ["result"],
-            registry=registry,
-        )
+        self._reloads = reloads
         self._first = self._load()
 
     def credentials(self) -> grpc.ServerCredentials:

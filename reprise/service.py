@@ -32,7 +32,7 @@ from reprise.http_message import Answer, Handler, ReadyResponse, Request, Respon
 from reprise.http_server import HttpServer, Limits
 from reprise.http_tls import Certificates
 from reprise.metrics import LoopLag, process_collectors, render
-from reprise.rpc_tls import GrpcCertificate
+from reprise.rpc_tls import GrpcCertificate, reload_counter
 
 log = logs.get_logger()
 READY_POLL_S = 0.2
@@ -158,6 +158,7 @@ class Listening:
             certificates=_certificates(app.settings),
             access_log=_access_log(app),
         )
+        self._certificate_reloads = reload_counter(app.name, app.registry)
         self.grpc = rpc.server(self._rpc_metrics)
         self.grpc_port = 0
         self.http_port = 0
@@ -182,7 +183,7 @@ class Listening:
 
     def _grpc_credentials(self) -> grpc.ServerCredentials | None:
         paths = _certificate_paths(self._app.settings)
-        return GrpcCertificate(*paths, self._app.name, self._app.registry).credentials() if paths else None
+        return GrpcCertificate(*paths, self._certificate_reloads).credentials() if paths else None
 
     async def watch_ready(self) -> None:
         """Keeps the gRPC health status equal to `ready`."""

@@ -130,7 +130,7 @@ async def test_files_that_are_no_certificates_end_the_start_with_their_names(tmp
     empty = tmp_path / "empty"
     empty.write_text("")
     with pytest.raises(ConfigError, match=str(empty)):
-        rpc_tls.GrpcCertificate(certificate, empty, "toy", CollectorRegistry())
+        rpc_tls.GrpcCertificate(certificate, empty, rpc_tls.reload_counter("toy", CollectorRegistry()))
     for wrong in (empty, tmp_path / "missing", key):
         with pytest.raises(ConfigError, match=f"tls_ca_path: {wrong}"), rpc_tls.trusting(wrong):
             pass
@@ -147,7 +147,7 @@ async def test_trust_ends_with_its_context(tmp_path: Path) -> None:
 
 async def test_edges_fill_from_origins_and_from_each_other_by_tls(tmp_path: Path) -> None:
     certificate, key = write_certificate(tmp_path / "tls", "edge")
-    origin_certificate = rpc_tls.GrpcCertificate(certificate, key, "toy", CollectorRegistry())
+    origin_certificate = rpc_tls.GrpcCertificate(certificate, key, rpc_tls.reload_counter("toy", CollectorRegistry()))
     tls = {"tls_certificate_path": certificate, "tls_key_path": key}
     with rpc_tls.trusting(certificate):
         async with (
