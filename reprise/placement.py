@@ -13,7 +13,8 @@ from collections.abc import Iterable, Mapping
 def _unit(rendition_id: str, member: str) -> float:
     """A hash of both in the open interval (0, 1)."""
     digest = hashlib.blake2b(member.encode(), key=rendition_id.encode()[:64], digest_size=8).digest()
-    return ((int.from_bytes(digest, "big") >> 11) + 0.5) / (1 << 53)
+    # One bit less than a float holds, so that the half is exact and nothing rounds to 1.
+    return ((int.from_bytes(digest, "big") >> 12) + 0.5) / (1 << 52)
 
 
 def rank(rendition_id: str, members: Iterable[str]) -> list[str]:
