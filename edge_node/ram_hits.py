@@ -7,7 +7,7 @@ Invariant: a hit is at most `HIT_BYTES_MAX` long, so it is over before it could 
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from edge_node.eviction import Key, Part, part_of
 from edge_node.location import Tier
@@ -23,8 +23,7 @@ _PREFIX_BYTES = PREFIX_CHUNKS * CHUNK_BYTES
 _RESULT = f"hit_{Tier.RAM.value}"
 
 
-@dataclass(frozen=True, slots=True)
-class Hit:
+class Hit(NamedTuple):
     """A span and where it is: parts in order, each with the offset at which its share of the span ends."""
 
     manifest: Manifest

@@ -6,7 +6,7 @@ looks whether the song was taken down and whether the edge drains.
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from edge_node.open_file import OpenFile
 from edge_node.play_stream import bytes_head, step
@@ -19,8 +19,7 @@ from reprise.streams import Stream
 Failure = Callable[[], RepriseError | None]
 
 
-@dataclass(frozen=True, slots=True)
-class Sending:
+class Sending(NamedTuple):
     """To whom and how: messages of at most `chunks_max` chunks, until `stop` says that the rest is for somebody else."""
 
     stream: Stream

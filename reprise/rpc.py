@@ -11,6 +11,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing, nullcontext
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, TypeAlias
 
 import grpc
@@ -213,12 +214,13 @@ class _Boundary(grpc.aio.ServerInterceptor):
 
     def _stream(self, inner: Any, method: str) -> Any:
         """A coroutine around a generator too: one that grpc.aio drives itself costs it a step more for every message."""
+        send_all = inner if inspect.iscoroutinefunction(inner) else partial(_send_all, inner)
 
         async def call(request: Any, context: Any) -> None:
             started, code = time.monotonic(), Code.CANCELLED
             try:
                 with _span(method, context):
-                    await _send_all(inner(request, context), context)
+                    await send_all(request, context)
                 code = Code.OK
             except grpc.aio.AbortError:
                 code = context.code()
@@ -246,8 +248,9 @@ def _span(method: str, context: Any) -> AbstractContextManager[None]:
     return tracing.server_span(method, context.invocation_metadata()) if tracing.enabled() else _NO_SPAN
 
 
-async def _send_all(messages: Any, context: Any) -> None:
-    """Runs a streaming method: a generator of messages, or a coroutine that calls `context.write`, as health's Watch does."""
+async def _send_all(method: Any, request: Any, context: Any) -> None:
+    """Runs a streaming method: a generator of messages, or what returns a coroutine that calls `context.write`."""
+    messages = method(request, context)
     if inspect.isawaitable(messages):
         await messages
         return
