@@ -23,7 +23,7 @@ from edge_node.disk_writer import DiskWriter
 from edge_node.eviction import Key, Part, S3Fifo, part_of
 from edge_node.homes import Homes
 from edge_node.location import Extent, Tier
-from edge_node.ram import RamTier
+from edge_node.ram import RamPart, RamTier
 from edge_node.scrub_pace import ScrubPace
 from edge_node.scrubber import Scrubber
 from edge_node.store_metrics import StoreMetrics
@@ -105,13 +105,19 @@ class Entry:
             for key in self.keys:
                 self._store.ram.policy.pin(key)
 
+    @property
+    def pinned(self) -> bool:
+        """Whether a fill runs."""
+        return self._pins > 0
+
     def unpin(self) -> None:
-        """Ends one `pin`."""
+        """Ends one `pin`; after the last one the disk gets its share."""
         self._pins -= 1
         # A purge removed the pins; the keys may by now belong to a new entry of the same rendition.
         if self._pins == 0 and not self.purged:
             for key in self.keys:
                 self._store.ram.policy.unpin(key)
+                self._store.spill(key)
 
     def release(self) -> None:
         """Ends one use. Until the last, what is in RAM goes only when nothing unused is left to go."""
@@ -234,11 +240,11 @@ class Store:
     def touch(self, key: Key) -> None:
         """Counts a request for `key` in both tiers."""
         self.ram.policy.touch(key)
-        self.disk.touch(key, self.ram.part(key))
+        self.disk.touch(key, self._to_spill(key))
 
     def spill(self, key: Key) -> None:
         """Lets the disk tier write what it lacks of what RAM has."""
-        part = self.ram.part(key)
+        part = self._to_spill(key)
         if part is not None:
             self.disk.spill(key, part)
 
@@ -257,6 +263,12 @@ class Store:
     async def _scrub(self, scrubber: Scrubber) -> None:
         await self.adopted()
         await contained(scrubber.run(), "cache.scrub")
+
+    def _to_spill(self, key: Key) -> RamPart | None:
+        """What RAM has of `key`, once no fill runs: chunk by chunk and beside the fill, writing would cost nearly as much as
+        the fill, just when most listeners wait for first bytes."""
+        entry = self._entries.get(key.rendition_id)
+        return None if entry is not None and entry.pinned else self.ram.part(key)
 
     def _manifest(self, rendition_id: str) -> Manifest | None:
         for key in _keys(rendition_id):

@@ -52,6 +52,22 @@ async def test_chunks_that_arrive_during_a_write_are_written_too(tmp_path: Path)
         assert await play(store, song) == whole(song)
 
 
+async def test_nothing_is_written_while_a_fill_runs_and_all_of_it_behind_it(tmp_path: Path) -> None:
+    song = make_song(20)
+    async with open_store(tmp_path) as store:
+        store.keep(song.rendition_id)
+        entry = store.entry(song.manifest)
+        entry.pin()
+        fill(entry, song)
+        request(store, song).release()
+        await at_rest(store)
+        assert files(tmp_path, song) == {}
+        entry.unpin()
+        await at_rest(store)
+        forget_ram(store, song)
+        assert await play(store, song) == whole(song)
+
+
 async def test_a_song_that_left_ram_is_served_from_disk(tmp_path: Path) -> None:
     song = make_song(20, 1)
     async with open_store(tmp_path, ram_bytes_max=3 * MIB) as store:
