@@ -4,6 +4,10 @@ One Live exists per rendition while it has a reader or a fill. While a fill runs
 must not be evicted before anyone reads it. Otherwise a chunk may go at any time, and is then a miss like any other. All state
 changes are synchronous; the only tasks are fills and reads of what the disk holds from before a restart.
 
+Whoever waits for a first byte is woken by the chunk that brings it, and so is another edge. Whoever has something to play
+already is woken at most every `REST_S`, for all that has come since: of a thousand followers the last one's first byte does not
+wait for everybody's second helping, and each costs a few large sends in place of many small ones.
+
 Race to know: a chunk may arrive between a reader's `locate` (None) and its `want`. `want` looks again, so no wake-up is lost.
 """
 
@@ -25,6 +29,8 @@ if TYPE_CHECKING:
 
 # Listeners that wait for the manifest wait for this chunk number.
 MANIFEST = -1
+# A fast fill brings some six chunks in it; at the bitrate of the best audio it is a hundredth of what the first chunk plays.
+REST_S = 0.02
 
 
 class Owner(Protocol):
@@ -32,6 +38,7 @@ class Owner(Protocol):
 
     def start_fill(self, live: "Live", fill_id: int, hops: int) -> str: ...
     def start_task(self, work: Coroutine[Any, Any, None], name: str) -> None: ...
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> None: ...
     def enter(self, manifest: Manifest) -> Holding: ...
     def may_discover(self) -> bool: ...
     async def discover(self, rendition_id: str) -> Holding | None: ...
@@ -49,6 +56,9 @@ class Live:
         self._owner = owner
         # Insertion order is kept: of equals, whoever waits longest is woken first.
         self._waiters: defaultdict[int, dict[Reader, None]] = defaultdict(dict)
+        # Those whose chunk is here, and who are woken when the rest is over.
+        self._patient: dict[Reader, None] = {}
+        self._resting = False
         self._verifying: set[int] = set()
         self._pinned = False
         self._coalescer = Coalescer(self.count) if entry else Coalescer()
@@ -66,7 +76,8 @@ class Live:
     @property
     def waiting(self) -> int:
         """Readers that wait for a chunk; worker processes are none."""
-        return sum(reader.listens for readers in self._waiters.values() for reader in readers)
+        waiting = sum(reader.listens for readers in self._waiters.values() for reader in readers)
+        return waiting + len(self._patient)
 
     @property
     def idle(self) -> bool:
@@ -113,6 +124,7 @@ class Live:
         waiting = self._waiters.get(reader.wanted)
         if waiting is not None:
             waiting.pop(reader, None)
+        self._patient.pop(reader, None)
         self._check_idle()
 
     # For fills
@@ -148,6 +160,7 @@ class Live:
     def ended(self, fill_id: int, outcome: Outcome, reason: str) -> None:
         """A fill is over. Whoever waits for what it did not bring shares its outcome."""
         abandoned = self._coalescer.finish(fill_id)
+        self._wake_patient()
         self._unpin()
         if outcome is not Outcome.STORED:
             error = _ERRORS[outcome](reason)
@@ -204,8 +217,32 @@ class Live:
         return self.entry is not None and self.entry.has(chunk) is not None
 
     def _wake(self, chunk: int) -> None:
+        waiters = self._waiters.pop(chunk, None)
+        if not waiters:
+            return
         # Edges before listeners: behind each of them wait listeners too, and they have the longer way.
-        for reader in sorted(self._waiters.pop(chunk, ()), key=lambda reader: reader.hops == 0):
+        for reader in sorted(waiters, key=lambda reader: reader.hops == 0):
+            if reader.patient:
+                self._patient[reader] = None
+            else:
+                reader.wake()
+        if not self._resting:
+            self._wake_patient()
+            self._rest()
+
+    def _rest(self) -> None:
+        self._resting = True
+        self._owner.call_later(REST_S, self._rested)
+
+    def _rested(self) -> None:
+        self._resting = False
+        if self._patient:
+            self._wake_patient()
+            self._rest()
+
+    def _wake_patient(self) -> None:
+        patient, self._patient = self._patient, {}
+        for reader in patient:
             reader.wake()
 
     def _fail(self, chunks: list[int], error: RepriseError) -> None:

@@ -190,6 +190,9 @@ class Node:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def call_later(self, delay_s: float, call: Callable[[], None]) -> None:
+        asyncio.get_running_loop().call_later(delay_s, call)
+
     def enter(self, manifest: Manifest) -> Holding:
         return self.store.entry(manifest)
 

@@ -103,6 +103,11 @@ class Reader:
         """Whether `chunk` can be sent now."""
         return self._live.locate(chunk) is not None
 
+    @property
+    def patient(self) -> bool:
+        """A listener who has bytes to play already."""
+        return self._served and self.hops == 0 and self.listens
+
     def run(self, start: int, end: int, chunks_max: int = RUN_CHUNKS_MAX) -> Run | None:
         """The bytes from `start`, at most to `end`, that can be sent now; None when the first of them cannot."""
         if self.error is not None:
