@@ -1,5 +1,6 @@
 """The HTTP door: `GET|HEAD /p/<grant>/<song_id>/<rendition_id>` with ranges and conditions, bodies by sendfile."""
 
+import asyncio
 import re
 from collections.abc import Awaitable, Callable
 
@@ -10,7 +11,7 @@ from edge_node.node import Node
 from edge_node.pacing import Pacing
 from edge_node.ranges import NotModified, Partial, PreconditionFailed, Unsatisfiable, evaluate
 from edge_node.reader import Reader
-from reprise.chunks import CHUNK_BYTES, ByteRange, chunk_count
+from reprise.chunks import CHUNK_BYTES, ByteRange
 from reprise.errors import NotFound
 from reprise.http_message import WAIT, Answer, Piece, Request, Response, Wait, text_response
 from reprise.ids import check_id, check_sha256
@@ -31,6 +32,11 @@ class RangeBody:
         self._end = span.end
         self._release = release
 
+    @property
+    def chunk(self) -> int:
+        """Where it goes on."""
+        return self._position // CHUNK_BYTES
+
     def next(self) -> Piece | Wait | None:
         if self._position >= self._end:
             return None
@@ -41,11 +47,64 @@ class RangeBody:
         return Piece(b"", run.file.fd, run.offset, run.length, run.file, run.file.mapped())
 
     def on_ready(self, wake: Callable[[], None]) -> None:
-        self._reader.want(self._position // CHUNK_BYTES, wake)
+        self._reader.want(self.chunk, wake)
 
     def close(self) -> None:
         self._reader.close()
         self._release()
+
+
+class _Cold:
+    """Waits for the manifest, and for first bytes where there are to be any: a failure is then still a status.
+
+    Calls back in place of a task: of a thousand who wait for the same bytes the last one is answered that much sooner. What can
+    be made of the answer is made while the first bytes are on their way.
+    """
+
+    __slots__ = ("_admitted", "_make", "_reader", "_response", "answer")
+
+    def __init__(self, make: Callable[[], Response], reader: Reader, admitted: Admitted) -> None:
+        self.answer: asyncio.Future[Response] = asyncio.get_running_loop().create_future()
+        self.answer.add_done_callback(self._on_done)
+        self._make = make
+        self._reader = reader
+        self._admitted = admitted
+        self._response: Response | None = None
+        reader.want(MANIFEST, self._on_manifest)
+
+    def _on_manifest(self) -> None:
+        if self._failed():
+            return
+        try:
+            self._response = self._make()
+        except Exception as error:  # noqa: BLE001 - the connection's to map, as of any handler; here it would end the fill
+            self._fail(error)
+            return
+        body = self._response.body
+        if isinstance(body, RangeBody):
+            self._reader.want(body.chunk, self._on_first_bytes)
+        else:
+            self.answer.set_result(self._response)
+
+    def _on_first_bytes(self) -> None:
+        if not self._failed():
+            assert self._response is not None
+            self.answer.set_result(self._response)
+
+    def _failed(self) -> bool:
+        error = self._reader.error
+        if error is not None:
+            self._fail(error)
+        return error is not None
+
+    def _fail(self, error: Exception) -> None:
+        _give_back(self._reader, self._admitted)
+        self.answer.set_exception(error)
+
+    def _on_done(self, answer: asyncio.Future[Response]) -> None:
+        # The listener left while we waited; a closed reader calls nobody.
+        if answer.cancelled():
+            _give_back(self._reader, self._admitted)
 
 
 class HttpDoor:
@@ -80,20 +139,7 @@ class HttpDoor:
             admitted.release()
             raise
         if reader.manifest is None:
-            return self._cold(request, reader, admitted)
-        return self._answer(request, reader, admitted)
-
-    async def _cold(self, request: Request, reader: Reader, admitted: Admitted) -> Response:
-        """Waits for the manifest, and for a GET for its first bytes too: a failure is then still a status."""
-        try:
-            await reader.ready(MANIFEST)
-            assert reader.manifest is not None
-            inside = reader.first_chunk < chunk_count(reader.manifest.size_bytes)
-            if request.method == "GET" and inside and "if-none-match" not in request.headers:
-                await reader.ready(reader.first_chunk)
-        except BaseException:
-            _give_back(reader, admitted)
-            raise
+            return _Cold(lambda: self._answer(request, reader, admitted), reader, admitted).answer
         return self._answer(request, reader, admitted)
 
     def _answer(self, request: Request, reader: Reader, admitted: Admitted) -> Response:
@@ -113,10 +159,14 @@ class HttpDoor:
             _give_back(reader, admitted)
             return Response(200, headers, b"", close, content_length=manifest.size_bytes)
         self._node.playing(reader)
-        self._express.learn(request.path, admitted.claims, manifest)
-        body = RangeBody(reader, span, admitted.release)
+
+        def release() -> None:
+            # Of use to whoever asks again; at the start there may be a crowd that waits.
+            self._express.learn(request.path, admitted.claims, manifest)
+            admitted.release()
+
         pace = self._pacing.of(manifest.rendition.bitrate_bps, span.length)
-        return Response(206 if partial else 200, headers, body, close, pace=pace)
+        return Response(206 if partial else 200, headers, RangeBody(reader, span, release), close, pace=pace)
 
 
 def shown_path(path: str) -> str:
