@@ -127,6 +127,22 @@ async def test_a_leader_that_leaves_changes_nothing_for_its_followers(origin: Sc
     assert set(origin.given_of(audio)) == {1}
 
 
+@pytest.mark.parametrize("waits_for", ["manifest", "first chunk"])
+async def test_a_listener_who_leaves_before_the_first_byte_gives_all_back(
+    origin: ScriptedOrigin, edge: Edge, waits_for: str
+) -> None:
+    audio = origin.add(make_audio(SIZE))
+    origin.hold_manifest, origin.hold_before = waits_for == "manifest", 0
+    url = edge.media_url(audio)
+    leaver = asyncio.create_task(get(url))
+    await wait_for(lambda: sum(live.waiting for live in edge.node.lives.values()) == 1)
+    leaver.cancel()
+    await wait_for(lambda: edge.node.streams == 0)
+    assert edge.count("http", "abandoned") == 1
+    origin.go.set()
+    assert (await get(url)).content == audio.data
+
+
 async def test_a_source_that_fails_in_the_middle_is_resumed_at_the_missing_chunk(
     origin: ScriptedOrigin, edge: Edge
 ) -> None:
