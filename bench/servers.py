@@ -147,14 +147,15 @@ class Servers:
     def bare(
         self, songs: int, song_bytes: int, *, name: str = "bare", core: int | None = None, tls: bool = False
     ) -> Server:
-        """The bare grpc.aio server."""
+        """The bare grpc.aio server, with grpc's own defaults: not with those that `reprise` sets for its processes."""
         (port,) = quiet_ports(1)
         argv = [sys.executable, "-m", "bench.bare_grpc", f"--songs={songs}", f"--song-bytes={song_bytes}"]
         argv.append(f"--port={port}")
         shown = self._certificate if tls else None
         if shown:
             argv += ["--tls", str(shown.certificate_path), str(shown.key_path)]
-        return Server(name, self._launcher.start(name, argv, port, core=core), 0, port, shown)
+        process = self._launcher.start(name, argv, port, core=core, env={"GRPC_EXPERIMENTS": ""})
+        return Server(name, process, 0, port, shown)
 
     def _start_ours(
         self,
