@@ -76,6 +76,8 @@ class ScriptedOrigin:
     # Before the chunk of this number, or before the manifest, the origin waits for `go`.
     hold_before: int | None = None
     hold_manifest: bool = False
+    # Reads that came as far as that chunk.
+    held: int = 0
     go: asyncio.Event = field(default_factory=asyncio.Event)
     # At the chunk of this number it fails, this many times.
     fail_before: int | None = None
@@ -104,6 +106,7 @@ class ScriptedOrigin:
         end = min(total, request.first_chunk + request.chunk_count) if request.chunk_count else total
         for number in range(request.first_chunk, end):
             if number == self.hold_before:
+                self.held += 1
                 await self.go.wait()
             if number == self.fail_before and self.failures_left > 0:
                 self.failures_left -= 1
