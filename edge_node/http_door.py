@@ -81,7 +81,8 @@ class _Cold:
             self._fail(error)
             return
         body = self._response.body
-        if isinstance(body, RangeBody):
+        # What is there already is a hit: to want it would make a follower of its listener.
+        if isinstance(body, RangeBody) and not self._reader.has(body.chunk):
             self._reader.want(body.chunk, self._on_first_bytes)
         else:
             self.answer.set_result(self._response)
