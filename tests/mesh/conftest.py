@@ -16,7 +16,7 @@ from tests.support.wait import wait_until
 
 RATE_HZ = 48_000
 # Every story takes songs that no other story has played: each is cold when its story begins.
-SONGS = {f"noise {n}": 20 for n in range(8)} | {f"storm {n}": 60 for n in range(3)}
+SONGS = {f"noise {n}": 20 for n in range(8)} | {f"storm {n}": 60 for n in range(5)}
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
