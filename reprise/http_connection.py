@@ -175,7 +175,7 @@ class Connection(Sender):
     def _answer(self, request: Request, answer: Answer) -> None:
         if isinstance(answer, ReadyResponse):
             if answer.again is not None and self._alone and self._keep_alive:
-                self._server.repeats.learn(self._alone, answer.again, self._line)
+                self._server.repeats.learn(self._alone, request.body, answer.again, self._line)
             self._respond_ready(answer)
         else:
             self._respond(request.method, answer)
@@ -211,6 +211,7 @@ class Connection(Sender):
         elif self._parser.received_bytes:
             self._server.stats.end("request_timeout")
             self._handling = True
+            self._line = b"-"
             self._keep_alive = False
             self._respond("GET", text_response(408, "the request did not arrive in time"))
         else:

@@ -31,10 +31,15 @@ class Repeats:
     def __len__(self) -> int:
         return len(self._known)
 
-    def learn(self, data: bytes, again: Again, line: bytes = b"") -> None:
-        """`data` was one whole request, and `again` can answer the next of its shape. `line` is for the access log."""
+    def learn(self, data: bytes, body: bytes, again: Again, line: bytes = b"") -> None:
+        """`data` was one whole request with `body`, and `again` can answer the next of its shape. `line` is for the access log.
+
+        Not learned is a GET with a body, where a range could stand in it, or a body that is coded: their ends would be guessed,
+        and a guess that a proxy in front of us does not share makes one client's bytes another's request.
+        """
         shape, variable = split(data)
-        if len(shape) > SHAPE_BYTES_MAX:
+        plain = variable == body if data[:1] == b"P" else data.find(_HEAD_END) == len(data) - len(_HEAD_END)
+        if len(shape) > SHAPE_BYTES_MAX or not plain:
             return
         if len(self._known) >= SHAPES_MAX and shape not in self._known:
             del self._known[next(iter(self._known))]

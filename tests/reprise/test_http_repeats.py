@@ -26,7 +26,7 @@ class Answers:
 
 def knowing(data: bytes) -> tuple[Repeats, Answers]:
     repeats, answers = Repeats(), Answers()
-    repeats.learn(data, answers, b"GET /song")
+    repeats.learn(data, data.partition(b"\r\n\r\n")[2], answers, b"GET /song")
     return repeats, answers
 
 
@@ -76,12 +76,22 @@ def test_no_part_of_a_known_request_is_taken_for_the_whole(tail: bytes, data: st
     assert repeats.answer(request + tail) == (ANSWER if not tail else None)
 
 
+def test_a_request_whose_end_would_be_guessed_is_not_learned() -> None:
+    range_in_body = b"GET /song HTTP/1.1\r\nContent-Length: 22\r\n\r\nab\r\nRange: bytes=0-9\r\n"
+    range_in_trailer = b"GET /song HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nRange: bytes=0-9\r\n\r\n"
+    chunked = b"POST /play HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nabcd\r\n0\r\n\r\n"
+    repeats = Repeats()
+    for data, body in ((range_in_body, range_in_body[-22:]), (range_in_trailer, b""), (chunked, b"abcd")):
+        repeats.learn(data, body, Answers())
+    assert len(repeats) == 0
+
+
 def test_shapes_are_bounded_in_size_and_number() -> None:
     repeats = Repeats()
-    repeats.learn(GET % b"0-9" + b"x" * SHAPE_BYTES_MAX, Answers())
+    repeats.learn(GET.replace(b"/song", b"/" + b"x" * SHAPE_BYTES_MAX) % b"0-9", b"", Answers())
     assert len(repeats) == 0
     for number in range(SHAPES_MAX + 10):
-        repeats.learn(b"GET /%d HTTP/1.1\r\n\r\n" % number, Answers())
+        repeats.learn(b"GET /%d HTTP/1.1\r\n\r\n" % number, b"", Answers())
     assert len(repeats) == SHAPES_MAX
     assert repeats.answer(b"GET /9 HTTP/1.1\r\n\r\n") is None, "the oldest went"
     assert repeats.answer(b"GET /10 HTTP/1.1\r\n\r\n") is not None
