@@ -1,5 +1,6 @@
 """The operators' RPCs: check the token, parse, one call, build the answer."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from balancer import wire
@@ -9,7 +10,7 @@ from balancer.operations import Operations
 from reprise import rpc
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.balancer.v1.balancer_service_pb2_grpc import BalancerAdminServiceServicer
-from reprise.errors import InvalidRequest
+from reprise.errors import InvalidRequest, NotReady
 
 
 class BalancerAdminServicer(BalancerAdminServiceServicer):
@@ -26,6 +27,13 @@ class BalancerAdminServicer(BalancerAdminServiceServicer):
         self._callers.check_operator(rpc.bearer(context))
         answers = await self._operations.send(request.edge_ids, await self._action(request))
         return pb.SendCommandResponse(answers=[wire.answer(answer) for answer in answers])
+
+    async def Preheat(self, request: pb.PreheatRequest, context: Any) -> pb.PreheatResponse:
+        raise NotReady("this balancer does not preheat yet")
+
+    async def WatchMesh(self, request: pb.WatchMeshRequest, context: Any) -> AsyncIterator[pb.WatchMeshResponse]:
+        raise NotReady("this balancer does not let itself be watched yet")
+        yield pb.WatchMeshResponse()
 
     async def _action(self, request: pb.SendCommandRequest) -> Action:
         match request.WhichOneof("action"):

@@ -9,6 +9,7 @@ from balancer.routing import Router
 from reprise import rpc
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.balancer.v1.balancer_service_pb2_grpc import BalancerServiceServicer
+from reprise.errors import NotReady
 
 
 class BalancerServicer(BalancerServiceServicer):
@@ -24,3 +25,6 @@ class BalancerServicer(BalancerServiceServicer):
     ) -> AsyncIterator[pb.ReportLoadResponse]:
         async for message in self._reports.serve(rpc.bearer(context), wire.incoming(request_iterator)):
             yield wire.outgoing(message)
+
+    async def ReportPlays(self, request: pb.ReportPlaysRequest, context: Any) -> pb.ReportPlaysResponse:
+        raise NotReady("this balancer does not take reports of plays yet")

@@ -1,8 +1,8 @@
 """`./scripts/bench listeners`: as many listeners as asked play songs at 160 kb/s from one edge process.
 
 The edge has one core. Prints the share of it that the edge used, what each listener added to the edge's memory, and how many
-chunks came late. Memory that the kernel holds for sockets belongs to no process and is not in it. The edge paces long
-answers as it always does; listeners take a chunk when it is due, and their small receive buffers hold it back until then.
+pieces came late. Memory that the kernel holds for sockets belongs to no process and is not in it. The edge paces long
+answers as it always does; listeners take 16 KiB when they are due, and their small receive buffers hold it back until then.
 """
 
 import argparse
@@ -22,7 +22,7 @@ from bench.asks import make_asks
 from bench.launch import CLIENT_CORE, ROOT, SERVER_CORE, Missing, Server, pinned
 from bench.load import LoadFailed
 from bench.options import numbers
-from bench.paced import Heard
+from bench.paced import PIECE_BYTES, Heard
 from bench.report import Column
 from bench.servers import Servers
 from bench.songs import BITRATE_BPS, Song, make_songs
@@ -43,7 +43,7 @@ COLUMNS = (
     Column("CPU % of a core", "cpu_percent", 1),
     Column("RSS MiB", "rss_mib", 1),
     Column("RSS KiB per listener", "rss_kib_each", 1),
-    Column("chunks", "chunks"),
+    Column("pieces", "pieces"),
     Column("late > 1 s", "late"),
     Column("lateness p99 ms", "late_p99_ms"),
     Column("worst ms", "late_max_ms"),
@@ -65,7 +65,7 @@ class Sample:
 
 def run_case(listeners: int, seconds: int) -> Sample:
     """That many listeners on a fresh edge whose cache is warm."""
-    chunk_s = CHUNK_BYTES * 8 / BITRATE_BPS
+    piece_s = PIECE_BYTES * 8 / BITRATE_BPS
     # Nobody's song may end before the last one has come and all were measured.
     longest_s = seconds + GATHER_S_MAX
     song_bytes = int(longest_s * BITRATE_BPS / 8) + 8 * CHUNK_BYTES
@@ -77,7 +77,7 @@ def run_case(listeners: int, seconds: int) -> Sample:
         before = edge.rss_bytes()
         with ExitStack() as stack:
             crowds = [
-                stack.enter_context(_crowd(Path(folder), number, edge, requests, chunk_s, seconds))
+                stack.enter_context(_crowd(Path(folder), number, edge, requests, piece_s, seconds))
                 for number, requests in enumerate(_requests(edge, songs, listeners))
             ]
             return _measure(edge, crowds, before)
@@ -115,12 +115,12 @@ def _requests(edge: Server, songs: Sequence[Song], listeners: int) -> list[list[
 
 
 def _crowd(
-    folder: Path, number: int, edge: Server, requests: Sequence[bytes], chunk_s: float, seconds: int
+    folder: Path, number: int, edge: Server, requests: Sequence[bytes], piece_s: float, seconds: int
 ) -> subprocess.Popen[str]:
     listed = folder / f"requests-{number}"
     listed.write_text("\n".join(request.hex() for request in requests))
     argv = pinned(CLIENT_CORE, sys.executable, "-m", "bench.paced", f"--port={edge.http_port}", f"--requests={listed}")
-    argv += (f"--chunk-s={chunk_s}", f"--seconds={seconds}")
+    argv += (f"--piece-s={piece_s}", f"--seconds={seconds}")
     return subprocess.Popen(argv, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
 
 
@@ -135,15 +135,15 @@ def _line(crowd: subprocess.Popen[str]) -> str:
 
 def row(listeners: int, sample: Sample) -> dict[str, object]:
     heard = sample.heard
-    chunks = sum(one.chunks for one in heard)
+    pieces = sum(one.pieces for one in heard)
     return {
         "listeners": listeners,
         "seconds": sample.seconds,
-        "mbps": chunks * CHUNK_BYTES * 8 / sample.seconds / 1e6,
+        "mbps": pieces * PIECE_BYTES * 8 / sample.seconds / 1e6,
         "cpu_percent": sample.cpu_s / sample.seconds * 100,
         "rss_mib": sample.rss_bytes / 2**20,
         "rss_kib_each": sample.added_bytes / 1024 / listeners,
-        "chunks": chunks,
+        "pieces": pieces,
         "late": sum(one.late for one in heard),
         "late_p99_ms": max(one.lateness_p99_s for one in heard) * 1000,
         "late_max_ms": max(one.lateness_max_s for one in heard) * 1000,

@@ -1,7 +1,7 @@
 """Listeners who take a song at the pace at which it plays, many in one process on one epoll loop.
 
-A listener takes a chunk, then nothing until the next one is due; its small receive buffer makes the server wait with it. A
-chunk is late by the time from when it was due until its last byte was here. Bytes are dropped in the kernel (MSG_TRUNC).
+A listener takes a piece, then nothing until the next one is due; its small receive buffer makes the server wait with it. A
+piece is late by the time from when it was due until its last byte was here. Bytes are dropped in the kernel (MSG_TRUNC).
 """
 
 import argparse
@@ -19,13 +19,14 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from bench.report import quantile
-from reprise.chunks import CHUNK_BYTES
 
 _SEED = 5
-_BUFFER_BYTES = 16 * 1024
+_BUFFER_BYTES = 24 * 1024
 _ARRIVALS_PER_S = 500.0
 _TOLD_POLL_S = 0.05
 _OK = b"HTTP/1.1 200"
+# What a listener takes at a time: less than its receive buffer holds, for the server sends the rest no faster than its pace.
+PIECE_BYTES = 16 * 1024
 LATE_S = 1.0
 
 
@@ -33,38 +34,38 @@ LATE_S = 1.0
 class Heard:
     """What the listeners of one process got."""
 
-    chunks: int
+    pieces: int
     late: int
     lateness_p99_s: float
     lateness_max_s: float
-    # How late this process itself was, at worst, in looking for a chunk: so much of the lateness is not the server's.
+    # How late this process itself was, at worst, in looking for a piece: so much of the lateness is not the server's.
     own_lag_max_s: float
     errors: int
 
 
 @dataclass(slots=True)
 class Listener:
-    """One listener; `wanted` bytes are missing of the chunk that was due at `due`."""
+    """One listener; `wanted` bytes are missing of the piece that was due at `due`."""
 
     sock: socket.socket
     due: float
     answered: bool = False
-    wanted: int = CHUNK_BYTES
+    wanted: int = PIECE_BYTES
 
 
 class Audience:
     """The listeners of this process. They come one after another and play from then on, so nobody stalls the server."""
 
-    def __init__(self, port: int, requests: Sequence[bytes], chunk_s: float) -> None:
+    def __init__(self, port: int, requests: Sequence[bytes], piece_s: float) -> None:
         self._port = port
         self._coming = deque(requests)
-        self._chunk_s = chunk_s
+        self._piece_s = piece_s
         self._rng = random.Random(_SEED)
-        # Lateness by when the chunk was due.
+        # Lateness by when the piece was due.
         self._lateness: list[tuple[float, float]] = []
         self._own_lag_max_s = 0.0
         self._errors = 0
-        self._scrap = bytearray(CHUNK_BYTES)
+        self._scrap = bytearray(PIECE_BYTES)
         self._poll = select.epoll()
         self._reading: dict[int, Listener] = {}
         self._resting: list[tuple[float, int, Listener]] = []
@@ -85,7 +86,7 @@ class Audience:
         sys.stdin.readline()
 
     def measure(self, seconds: float) -> Heard:
-        """Figures of the chunks that were due in the next `seconds`; what is missing at the end is as late as it is by then."""
+        """Figures of the pieces that were due in the next `seconds`; what is missing at the end is as late as it is by then."""
         began = time.monotonic()
         until, self._own_lag_max_s = began + seconds, 0.0
         while time.monotonic() < until:
@@ -102,8 +103,8 @@ class Audience:
         sock.connect(("127.0.0.1", self._port))
         sock.setblocking(False)
         sock.send(request)
-        # Songs begin at different moments, so chunks are due all the time.
-        self._rest(Listener(sock, time.monotonic() + self._rng.uniform(0, self._chunk_s)))
+        # Songs begin at different moments, so pieces are due all the time.
+        self._rest(Listener(sock, time.monotonic() + self._rng.uniform(0, self._piece_s)))
 
     def _rest(self, listener: Listener) -> None:
         heapq.heappush(self._resting, (listener.due, listener.sock.fileno(), listener))
@@ -132,12 +133,12 @@ class Audience:
             listener.sock.close()
             return
         self._lateness.append((listener.due, time.monotonic() - listener.due))
-        listener.due += self._chunk_s
-        listener.wanted = CHUNK_BYTES
+        listener.due += self._piece_s
+        listener.wanted = PIECE_BYTES
         self._rest(listener)
 
     def _take(self, listener: Listener) -> int | None:
-        """How many bytes came of the chunk: None when none are here, 0 when none will be."""
+        """How many bytes came of the piece: None when none are here, 0 when none will be."""
         try:
             if not listener.answered and listener.sock.recv(len(_OK), socket.MSG_PEEK) != _OK:
                 return 0
@@ -155,13 +156,13 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.paced", description=__doc__)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--requests", type=Path, required=True, help="one per line, hexadecimal")
-    parser.add_argument("--chunk-s", type=float, required=True, help="how long a chunk plays")
+    parser.add_argument("--piece-s", type=float, required=True, help="how long a piece plays")
     parser.add_argument("--seconds", type=float, required=True)
     options = parser.parse_args()
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     requests = [bytes.fromhex(line) for line in options.requests.read_text().split()]
-    audience = Audience(options.port, requests, options.chunk_s)
+    audience = Audience(options.port, requests, options.piece_s)
     audience.gather()
     # Whoever started us waits for this line, and answers it when all processes have said it.
     print("gathered", flush=True)

@@ -8,6 +8,7 @@ from catalog.publish import Publisher
 from reprise import grants, rpc
 from reprise.catalog.v1 import catalog_service_pb2 as pb
 from reprise.catalog.v1 import catalog_service_pb2_grpc as pb_grpc
+from reprise.errors import NotReady
 from reprise.grants import OPERATOR
 
 
@@ -35,6 +36,12 @@ class CatalogAdminServicer(pb_grpc.CatalogAdminServiceServicer):
         self._check_operator(context)
         published = await self._publisher.publish(wire.publication(request))
         return pb.PublishSongResponse(song_id=str(published.song_id), created=published.created)
+
+    async def PublishRelease(self, request: pb.PublishReleaseRequest, context: Any) -> pb.PublishReleaseResponse:
+        raise NotReady("this catalog has no release calendar yet")
+
+    async def ListUpcoming(self, request: pb.ListUpcomingRequest, context: Any) -> pb.ListUpcomingResponse:
+        raise NotReady("this catalog has no release calendar yet")
 
     def _check_operator(self, context: Any) -> None:
         grants.verify(rpc.bearer(context), self._key_of, self._now_unix_s(), audience="mesh", scope=OPERATOR)

@@ -221,10 +221,15 @@ def chunk_head(size: int) -> bytes:
 
 def media_headers(manifest: Manifest) -> bytes:
     """The headers of a rendition's bytes, whole or in part."""
+    return _media_headers(manifest.rendition_id, manifest.rendition.mime_type)
+
+
+@functools.lru_cache(256)
+def _media_headers(rendition_id: str, mime_type: str) -> bytes:
     return header_block(
         (
-            ("content-type", manifest.rendition.mime_type or "application/octet-stream"),
-            ("etag", f'"{manifest.rendition_id}"'),
+            ("content-type", mime_type or "application/octet-stream"),
+            ("etag", f'"{rendition_id}"'),
             ("accept-ranges", "bytes"),
             ("cache-control", "private, max-age=31536000, immutable"),
             *CORS,

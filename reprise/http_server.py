@@ -59,6 +59,7 @@ class HttpStats:
     requests: int = 0
     sent_bytes: int = 0
     paced: int = 0
+    out_of_memory: int = 0
     responses: dict[int, int] = field(default_factory=dict)
     ended: dict[str, int] = field(default_factory=dict)
 
@@ -210,6 +211,9 @@ class HttpServer(Collector):
         yield CounterMetricFamily(f"{prefix}_accepted", "Connections accepted", value=self.stats.accepted)
         yield CounterMetricFamily(f"{prefix}_sent_bytes", "Bytes given to the kernel", value=self.stats.sent_bytes)
         yield CounterMetricFamily(f"{prefix}_paced", "Responses that went on at a pace", value=self.stats.paced)
+        yield CounterMetricFamily(
+            f"{prefix}_send_memory_waits", "Pauses of sockets the kernel had no memory for", value=self.stats.out_of_memory
+        )
         responses = CounterMetricFamily(f"{prefix}_responses", "Responses by status", labels=["status"])
         for status, count in self.stats.responses.items():
             responses.add_metric([str(status)], count)

@@ -119,6 +119,10 @@ class TlsConnection(Connection):
         if not self._closed:
             self._tls.setsockopt(socket.IPPROTO_TCP, socket.TCP_CORK, 0)
 
+    def _on_room(self) -> None:
+        """A part of a record may have left: that nothing was counted does not say that nothing went."""
+        self._pump()
+
     def _send(self, buffers: list[Buffer], *, more: bool) -> int:  # noqa: ARG002 - TLS has records, not MSG_MORE
         """What is large goes to OpenSSL as it lies; what is small shares a record with what follows."""
         if len(buffers) == 1 or len(buffers[0]) >= _RECORD_BYTES:

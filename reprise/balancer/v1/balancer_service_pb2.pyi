@@ -8,6 +8,7 @@ from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf.internal import containers as _containers
 from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
+from reprise.orca.v3 import orca_load_report_pb2 as _orca_load_report_pb2
 from reprise.types.v1 import types_pb2 as _types_pb2
 import builtins as _builtins
 import sys
@@ -19,6 +20,31 @@ else:
     from typing_extensions import TypeAlias as _TypeAlias, Never as _Never
 
 DESCRIPTOR: _descriptor.FileDescriptor
+
+class _PlayOutcome:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _PlayOutcomeEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_PlayOutcome.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PLAY_OUTCOME_UNSPECIFIED: _PlayOutcome.ValueType  # 0
+    PLAY_OUTCOME_STARTED: _PlayOutcome.ValueType  # 1
+    PLAY_OUTCOME_CONNECT_FAILED: _PlayOutcome.ValueType  # 2
+    PLAY_OUTCOME_NO_FIRST_BYTE: _PlayOutcome.ValueType  # 3
+    PLAY_OUTCOME_BROKEN: _PlayOutcome.ValueType  # 4
+    PLAY_OUTCOME_REFUSED: _PlayOutcome.ValueType  # 5
+    """The edge said that it is full."""
+
+class PlayOutcome(_PlayOutcome, metaclass=_PlayOutcomeEnumTypeWrapper): ...
+
+PLAY_OUTCOME_UNSPECIFIED: PlayOutcome.ValueType  # 0
+PLAY_OUTCOME_STARTED: PlayOutcome.ValueType  # 1
+PLAY_OUTCOME_CONNECT_FAILED: PlayOutcome.ValueType  # 2
+PLAY_OUTCOME_NO_FIRST_BYTE: PlayOutcome.ValueType  # 3
+PLAY_OUTCOME_BROKEN: PlayOutcome.ValueType  # 4
+PLAY_OUTCOME_REFUSED: PlayOutcome.ValueType  # 5
+"""The edge said that it is full."""
+Global___PlayOutcome: _TypeAlias = PlayOutcome  # noqa: Y015
 
 class _EdgeState:
     ValueType = _typing.NewType("ValueType", _builtins.int)
@@ -51,6 +77,8 @@ class RouteRequest(_message.Message):
     REGION_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
     FAILED_EDGE_IDS_FIELD_NUMBER: _builtins.int
+    WARM_EDGE_IDS_FIELD_NUMBER: _builtins.int
+    REGION_RTTS_FIELD_NUMBER: _builtins.int
     max_bitrate_bps: _builtins.int
     """0 means no limit."""
     region: _builtins.str
@@ -67,6 +95,14 @@ class RouteRequest(_message.Message):
     def failed_edge_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Edges that just failed this listener: ranked last."""
 
+    @_builtins.property
+    def warm_edge_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Edges that the listener has an open connection to: they start faster. At most 8."""
+
+    @_builtins.property
+    def region_rtts(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegionRtt]:
+        """Round trips that the listener measured, a region's nearest first; at most 16."""
+
     def __init__(
         self,
         *,
@@ -76,14 +112,38 @@ class RouteRequest(_message.Message):
         region: _builtins.str = ...,
         session_id: _builtins.str = ...,
         failed_edge_ids: _abc.Iterable[_builtins.str] | None = ...,
+        warm_edge_ids: _abc.Iterable[_builtins.str] | None = ...,
+        region_rtts: _abc.Iterable[Global___RegionRtt] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["codecs", b"codecs", "failed_edge_ids", b"failed_edge_ids", "max_bitrate_bps", b"max_bitrate_bps", "region", b"region", "session_id", b"session_id", "song_ids", b"song_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["codecs", b"codecs", "failed_edge_ids", b"failed_edge_ids", "max_bitrate_bps", b"max_bitrate_bps", "region", b"region", "region_rtts", b"region_rtts", "session_id", b"session_id", "song_ids", b"song_ids", "warm_edge_ids", b"warm_edge_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RouteRequest: _TypeAlias = RouteRequest  # noqa: Y015
+
+@_typing.final
+class RegionRtt(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    RTT_MS_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    rtt_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+        rtt_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["region", b"region", "rtt_ms", b"rtt_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegionRtt: _TypeAlias = RegionRtt  # noqa: Y015
 
 @_typing.final
 class RouteResponse(_message.Message):
@@ -92,25 +152,54 @@ class RouteResponse(_message.Message):
     ROUTES_FIELD_NUMBER: _builtins.int
     UNKNOWN_SONG_IDS_FIELD_NUMBER: _builtins.int
     SESSION_ID_FIELD_NUMBER: _builtins.int
+    PROBES_FIELD_NUMBER: _builtins.int
     session_id: _builtins.str
     @_builtins.property
     def routes(self) -> _containers.RepeatedCompositeFieldContainer[Global___SongRoute]: ...
     @_builtins.property
     def unknown_song_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def probes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegionProbe]:
+        """Where to measure round trips to, one edge of each region near the listener: `GET probe_url` answers at once, 204."""
+
     def __init__(
         self,
         *,
         routes: _abc.Iterable[Global___SongRoute] | None = ...,
         unknown_song_ids: _abc.Iterable[_builtins.str] | None = ...,
         session_id: _builtins.str = ...,
+        probes: _abc.Iterable[Global___RegionProbe] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["routes", b"routes", "session_id", b"session_id", "unknown_song_ids", b"unknown_song_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["probes", b"probes", "routes", b"routes", "session_id", b"session_id", "unknown_song_ids", b"unknown_song_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___RouteResponse: _TypeAlias = RouteResponse  # noqa: Y015
+
+@_typing.final
+class RegionProbe(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    PROBE_URL_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    probe_url: _builtins.str
+    """"http://host:port/healthz"."""
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+        probe_url: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["probe_url", b"probe_url", "region", b"region"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegionProbe: _TypeAlias = RegionProbe  # noqa: Y015
 
 @_typing.final
 class SongRoute(_message.Message):
@@ -153,6 +242,7 @@ class Candidate(_message.Message):
     MEDIA_URL_FIELD_NUMBER: _builtins.int
     EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    HEDGE_AFTER_MS_FIELD_NUMBER: _builtins.int
     edge_id: _builtins.str
     region: _builtins.str
     grpc_address: _builtins.str
@@ -164,7 +254,9 @@ class Candidate(_message.Message):
     """http_url + "/p/<grant>/<song_id>/<rendition_id>"."""
     expires_unix_ms: _builtins.int
     reason: _builtins.str
-    """Why it stands here: "replica", "overflow", "spill", "panic"."""
+    """Why it stands here: "replica", "overflow", "two_choices", "spill", "panic", "retry"."""
+    hedge_after_ms: _builtins.int
+    """Ask the next candidate too when nothing came for this long; 0 means never."""
     def __init__(
         self,
         *,
@@ -176,14 +268,88 @@ class Candidate(_message.Message):
         media_url: _builtins.str = ...,
         expires_unix_ms: _builtins.int = ...,
         reason: _builtins.str = ...,
+        hedge_after_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["edge_id", b"edge_id", "expires_unix_ms", b"expires_unix_ms", "grant", b"grant", "grpc_address", b"grpc_address", "http_url", b"http_url", "media_url", b"media_url", "reason", b"reason", "region", b"region"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edge_id", b"edge_id", "expires_unix_ms", b"expires_unix_ms", "grant", b"grant", "grpc_address", b"grpc_address", "hedge_after_ms", b"hedge_after_ms", "http_url", b"http_url", "media_url", b"media_url", "reason", b"reason", "region", b"region"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Candidate: _TypeAlias = Candidate  # noqa: Y015
+
+@_typing.final
+class ReportPlaysRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    PLAYS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def plays(self) -> _containers.RepeatedCompositeFieldContainer[Global___PlayReport]: ...
+    def __init__(
+        self,
+        *,
+        plays: _abc.Iterable[Global___PlayReport] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["plays", b"plays"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportPlaysRequest: _TypeAlias = ReportPlaysRequest  # noqa: Y015
+
+@_typing.final
+class PlayReport(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    GRANT_FIELD_NUMBER: _builtins.int
+    OUTCOME_FIELD_NUMBER: _builtins.int
+    FIRST_BYTE_MS_FIELD_NUMBER: _builtins.int
+    RTT_MS_FIELD_NUMBER: _builtins.int
+    grant: _builtins.str
+    """The grant that the play used."""
+    outcome: Global___PlayOutcome.ValueType
+    first_byte_ms: _builtins.int
+    """From asking the edge to the first audio byte; 0 when there was none."""
+    rtt_ms: _builtins.int
+    """Of the connection to the edge; 0 when it is not known."""
+    def __init__(
+        self,
+        *,
+        grant: _builtins.str = ...,
+        outcome: Global___PlayOutcome.ValueType = ...,
+        first_byte_ms: _builtins.int = ...,
+        rtt_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["first_byte_ms", b"first_byte_ms", "grant", b"grant", "outcome", b"outcome", "rtt_ms", b"rtt_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PlayReport: _TypeAlias = PlayReport  # noqa: Y015
+
+@_typing.final
+class ReportPlaysResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TAKEN_FIELD_NUMBER: _builtins.int
+    DROPPED_FIELD_NUMBER: _builtins.int
+    taken: _builtins.int
+    dropped: _builtins.int
+    def __init__(
+        self,
+        *,
+        taken: _builtins.int = ...,
+        dropped: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["dropped", b"dropped", "taken", b"taken"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ReportPlaysResponse: _TypeAlias = ReportPlaysResponse  # noqa: Y015
 
 @_typing.final
 class ReportLoadRequest(_message.Message):
@@ -228,6 +394,7 @@ class Hello(_message.Message):
     BOOT_ID_FIELD_NUMBER: _builtins.int
     NIC_CAPACITY_BPS_FIELD_NUMBER: _builtins.int
     STREAM_LIMIT_FIELD_NUMBER: _builtins.int
+    ZONE_FIELD_NUMBER: _builtins.int
     edge_id: _builtins.str
     region: _builtins.str
     grpc_address: _builtins.str
@@ -237,6 +404,8 @@ class Hello(_message.Message):
     nic_capacity_bps: _builtins.int
     """Sustained, configured or measured."""
     stream_limit: _builtins.int
+    zone: _builtins.str
+    """Edges that fail together (a rack, a zone); empty when not known."""
     def __init__(
         self,
         *,
@@ -247,10 +416,11 @@ class Hello(_message.Message):
         boot_id: _builtins.str = ...,
         nic_capacity_bps: _builtins.int = ...,
         stream_limit: _builtins.int = ...,
+        zone: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "edge_id", b"edge_id", "grpc_address", b"grpc_address", "http_url", b"http_url", "nic_capacity_bps", b"nic_capacity_bps", "region", b"region", "stream_limit", b"stream_limit"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["boot_id", b"boot_id", "edge_id", b"edge_id", "grpc_address", b"grpc_address", "http_url", b"http_url", "nic_capacity_bps", b"nic_capacity_bps", "region", b"region", "stream_limit", b"stream_limit", "zone", b"zone"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -269,6 +439,11 @@ class LoadReport(_message.Message):
     SEEN_GRANT_IDS_FIELD_NUMBER: _builtins.int
     HEAT_FIELD_NUMBER: _builtins.int
     COUNTERS_FIELD_NUMBER: _builtins.int
+    ORCA_FIELD_NUMBER: _builtins.int
+    CPU_PERMILLE_FIELD_NUMBER: _builtins.int
+    STARTED_PLAYS_FIELD_NUMBER: _builtins.int
+    FAILED_PLAYS_FIELD_NUMBER: _builtins.int
+    FIRST_BYTE_P50_MS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """Grows by one with each report of a boot."""
     active_streams: _builtins.int
@@ -279,6 +454,13 @@ class LoadReport(_message.Message):
     loop_lag_ms: _builtins.int
     """95th percentile of event-loop lag since the last report."""
     draining: _builtins.bool
+    cpu_permille: _builtins.int
+    """CPU time of the edge's processes since the last report, per thousand of one core times their number."""
+    started_plays: _builtins.int
+    """Plays since the last report that began with audio, and that failed for a reason of this edge."""
+    failed_plays: _builtins.int
+    first_byte_p50_ms: _builtins.int
+    """Median from a request to its first audio byte since the last report; 0 when there was none."""
     @_builtins.property
     def seen_grant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Ids of grants first seen since the last report: what the balancer counted as pending is now in the figures above."""
@@ -287,6 +469,10 @@ class LoadReport(_message.Message):
     def heat(self) -> _containers.RepeatedCompositeFieldContainer[Global___SongHeat]: ...
     @_builtins.property
     def counters(self) -> Global___EdgeCounters: ...
+    @_builtins.property
+    def orca(self) -> _orca_load_report_pb2.OrcaLoadReport:
+        """The same load in the standard's terms, as OpenRcaService tells it to others."""
+
     def __init__(
         self,
         *,
@@ -299,10 +485,15 @@ class LoadReport(_message.Message):
         seen_grant_ids: _abc.Iterable[_builtins.str] | None = ...,
         heat: _abc.Iterable[Global___SongHeat] | None = ...,
         counters: Global___EdgeCounters | None = ...,
+        orca: _orca_load_report_pb2.OrcaLoadReport | None = ...,
+        cpu_permille: _builtins.int = ...,
+        started_plays: _builtins.int = ...,
+        failed_plays: _builtins.int = ...,
+        first_byte_p50_ms: _builtins.int = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["counters", b"counters", "orca", b"orca"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "committed_bps", b"committed_bps", "counters", b"counters", "draining", b"draining", "heat", b"heat", "loop_lag_ms", b"loop_lag_ms", "nic_tx_bps", b"nic_tx_bps", "seen_grant_ids", b"seen_grant_ids", "sequence", b"sequence"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "committed_bps", b"committed_bps", "counters", b"counters", "cpu_permille", b"cpu_permille", "draining", b"draining", "failed_plays", b"failed_plays", "first_byte_p50_ms", b"first_byte_p50_ms", "heat", b"heat", "loop_lag_ms", b"loop_lag_ms", "nic_tx_bps", b"nic_tx_bps", "orca", b"orca", "seen_grant_ids", b"seen_grant_ids", "sequence", b"sequence", "started_plays", b"started_plays"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -528,8 +719,11 @@ class Prewarm(_message.Message):
 
     RENDITION_IDS_FIELD_NUMBER: _builtins.int
     PREFIX_ONLY_FIELD_NUMBER: _builtins.int
+    ORIGIN_BPS_MAX_FIELD_NUMBER: _builtins.int
     prefix_only: _builtins.bool
     """Only the first 512 KiB of each."""
+    origin_bps_max: _builtins.int
+    """What this edge may read from origins for it, in bits per second; 0 means as fast as it comes."""
     @_builtins.property
     def rendition_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
@@ -537,10 +731,11 @@ class Prewarm(_message.Message):
         *,
         rendition_ids: _abc.Iterable[_builtins.str] | None = ...,
         prefix_only: _builtins.bool = ...,
+        origin_bps_max: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["prefix_only", b"prefix_only", "rendition_ids", b"rendition_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["origin_bps_max", b"origin_bps_max", "prefix_only", b"prefix_only", "rendition_ids", b"rendition_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -610,22 +805,219 @@ class GetMeshResponse(_message.Message):
 
     EDGES_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
     epoch: _builtins.int
     @_builtins.property
     def edges(self) -> _containers.RepeatedCompositeFieldContainer[Global___EdgeStatus]: ...
+    @_builtins.property
+    def regions(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegionStatus]: ...
     def __init__(
         self,
         *,
         edges: _abc.Iterable[Global___EdgeStatus] | None = ...,
         epoch: _builtins.int = ...,
+        regions: _abc.Iterable[Global___RegionStatus] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "epoch", b"epoch"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edges", b"edges", "epoch", b"epoch", "regions", b"regions"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetMeshResponse: _TypeAlias = GetMeshResponse  # noqa: Y015
+
+@_typing.final
+class RegionStatus(_message.Message):
+    """One region as a whole."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REGION_FIELD_NUMBER: _builtins.int
+    EDGES_READY_FIELD_NUMBER: _builtins.int
+    ACTIVE_STREAMS_FIELD_NUMBER: _builtins.int
+    UTILISATION_MEAN_FIELD_NUMBER: _builtins.int
+    UTILISATION_P90_FIELD_NUMBER: _builtins.int
+    UTILISATION_MAX_FIELD_NUMBER: _builtins.int
+    EDGES_DESIRED_FIELD_NUMBER: _builtins.int
+    EDGES_DESIRED_REASON_FIELD_NUMBER: _builtins.int
+    PANIC_FIELD_NUMBER: _builtins.int
+    SPILL_SHARE_FIELD_NUMBER: _builtins.int
+    region: _builtins.str
+    edges_ready: _builtins.int
+    active_streams: _builtins.int
+    utilisation_mean: _builtins.float
+    """Of its ready edges."""
+    utilisation_p90: _builtins.float
+    utilisation_max: _builtins.float
+    edges_desired: _builtins.int
+    """How many edges of this kind the region should have for its load."""
+    edges_desired_reason: _builtins.str
+    """What decided `edges_desired`: "bandwidth", "streams", "imbalance", "idle"."""
+    panic: _builtins.bool
+    """More than half of its edges cannot take listeners, so the doubtful ones do too."""
+    spill_share: _builtins.float
+    """Of new listeners, the share that is sent to other regions."""
+    def __init__(
+        self,
+        *,
+        region: _builtins.str = ...,
+        edges_ready: _builtins.int = ...,
+        active_streams: _builtins.int = ...,
+        utilisation_mean: _builtins.float = ...,
+        utilisation_p90: _builtins.float = ...,
+        utilisation_max: _builtins.float = ...,
+        edges_desired: _builtins.int = ...,
+        edges_desired_reason: _builtins.str = ...,
+        panic: _builtins.bool = ...,
+        spill_share: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["active_streams", b"active_streams", "edges_desired", b"edges_desired", "edges_desired_reason", b"edges_desired_reason", "edges_ready", b"edges_ready", "panic", b"panic", "region", b"region", "spill_share", b"spill_share", "utilisation_max", b"utilisation_max", "utilisation_mean", b"utilisation_mean", "utilisation_p90", b"utilisation_p90"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RegionStatus: _TypeAlias = RegionStatus  # noqa: Y015
+
+@_typing.final
+class WatchMeshRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTERVAL_MS_FIELD_NUMBER: _builtins.int
+    interval_ms: _builtins.int
+    """0 means 1000."""
+    def __init__(
+        self,
+        *,
+        interval_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["interval_ms", b"interval_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchMeshRequest: _TypeAlias = WatchMeshRequest  # noqa: Y015
+
+@_typing.final
+class WatchMeshResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    MESH_FIELD_NUMBER: _builtins.int
+    EVENTS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def mesh(self) -> Global___GetMeshResponse: ...
+    @_builtins.property
+    def events(self) -> _containers.RepeatedCompositeFieldContainer[Global___MeshEvent]:
+        """What happened since the last message, oldest first."""
+
+    def __init__(
+        self,
+        *,
+        mesh: Global___GetMeshResponse | None = ...,
+        events: _abc.Iterable[Global___MeshEvent] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["mesh", b"mesh"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["events", b"events", "mesh", b"mesh"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchMeshResponse: _TypeAlias = WatchMeshResponse  # noqa: Y015
+
+@_typing.final
+class MeshEvent(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNIX_MS_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    EDGE_ID_FIELD_NUMBER: _builtins.int
+    DETAIL_FIELD_NUMBER: _builtins.int
+    unix_ms: _builtins.int
+    kind: _builtins.str
+    """"edge_joined", "edge_ready", "edge_suspect", "edge_dead", "edge_draining", "edge_ejected", "edge_back", "command",
+    "replicas_grew", "replicas_shrank", "preheat".
+    """
+    edge_id: _builtins.str
+    detail: _builtins.str
+    """In words."""
+    def __init__(
+        self,
+        *,
+        unix_ms: _builtins.int = ...,
+        kind: _builtins.str = ...,
+        edge_id: _builtins.str = ...,
+        detail: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["detail", b"detail", "edge_id", b"edge_id", "kind", b"kind", "unix_ms", b"unix_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MeshEvent: _TypeAlias = MeshEvent  # noqa: Y015
+
+@_typing.final
+class PreheatRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SONG_IDS_FIELD_NUMBER: _builtins.int
+    REGIONS_FIELD_NUMBER: _builtins.int
+    RELEASE_UNIX_MS_FIELD_NUMBER: _builtins.int
+    WHOLE_FIELD_NUMBER: _builtins.int
+    EDGES_PER_REGION_FIELD_NUMBER: _builtins.int
+    release_unix_ms: _builtins.int
+    """When listeners will come; 0 means now."""
+    whole: _builtins.bool
+    """Whole songs, not only their first 512 KiB."""
+    edges_per_region: _builtins.int
+    """How many edges of each region; 0 means as many as the balancer expects a release to need."""
+    @_builtins.property
+    def song_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def regions(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Empty means every region."""
+
+    def __init__(
+        self,
+        *,
+        song_ids: _abc.Iterable[_builtins.str] | None = ...,
+        regions: _abc.Iterable[_builtins.str] | None = ...,
+        release_unix_ms: _builtins.int = ...,
+        whole: _builtins.bool = ...,
+        edges_per_region: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["edges_per_region", b"edges_per_region", "regions", b"regions", "release_unix_ms", b"release_unix_ms", "song_ids", b"song_ids", "whole", b"whole"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreheatRequest: _TypeAlias = PreheatRequest  # noqa: Y015
+
+@_typing.final
+class PreheatResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ANSWERS_FIELD_NUMBER: _builtins.int
+    STARTS_UNIX_MS_FIELD_NUMBER: _builtins.int
+    starts_unix_ms: _builtins.int
+    """When it will begin; 0 when it is done."""
+    @_builtins.property
+    def answers(self) -> _containers.RepeatedCompositeFieldContainer[Global___SendCommandResponse.Answer]: ...
+    def __init__(
+        self,
+        *,
+        answers: _abc.Iterable[Global___SendCommandResponse.Answer] | None = ...,
+        starts_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["answers", b"answers", "starts_unix_ms", b"starts_unix_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PreheatResponse: _TypeAlias = PreheatResponse  # noqa: Y015
 
 @_typing.final
 class EdgeStatus(_message.Message):
@@ -637,11 +1029,17 @@ class EdgeStatus(_message.Message):
     REPORT_AGE_MS_FIELD_NUMBER: _builtins.int
     UTILISATION_FIELD_NUMBER: _builtins.int
     PENDING_GRANTS_FIELD_NUMBER: _builtins.int
+    RAMP_FIELD_NUMBER: _builtins.int
+    EJECTED_UNTIL_UNIX_MS_FIELD_NUMBER: _builtins.int
     state: Global___EdgeState.ValueType
     report_age_ms: _builtins.int
     utilisation: _builtins.float
     """0 to 1 and above: the share of the edge's capacity that is in use or promised."""
     pending_grants: _builtins.int
+    ramp: _builtins.float
+    """0.1 to 1: how much of its share an edge that joined lately is given."""
+    ejected_until_unix_ms: _builtins.int
+    """Listeners' reports took it out of routing until then; 0 when they did not."""
     @_builtins.property
     def hello(self) -> Global___Hello: ...
     @_builtins.property
@@ -655,10 +1053,12 @@ class EdgeStatus(_message.Message):
         report_age_ms: _builtins.int = ...,
         utilisation: _builtins.float = ...,
         pending_grants: _builtins.int = ...,
+        ramp: _builtins.float = ...,
+        ejected_until_unix_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "last_report", b"last_report"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["hello", b"hello", "last_report", b"last_report", "pending_grants", b"pending_grants", "report_age_ms", b"report_age_ms", "state", b"state", "utilisation", b"utilisation"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ejected_until_unix_ms", b"ejected_until_unix_ms", "hello", b"hello", "last_report", b"last_report", "pending_grants", b"pending_grants", "ramp", b"ramp", "report_age_ms", b"report_age_ms", "state", b"state", "utilisation", b"utilisation"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -44,6 +44,11 @@ class BalancerServiceStub:
                 request_serializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.ReportLoadRequest.SerializeToString,
                 response_deserializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.ReportLoadResponse.FromString,
                 _registered_method=True)
+        self.ReportPlays = channel.unary_unary(
+                '/reprise.balancer.v1.BalancerService/ReportPlays',
+                request_serializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.ReportPlaysRequest.SerializeToString,
+                response_deserializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.ReportPlaysResponse.FromString,
+                _registered_method=True)
 
 
 class BalancerServiceServicer:
@@ -68,6 +73,16 @@ class BalancerServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReportPlays(self, request, context):
+        """What became of plays, as their listeners saw it: failures take an edge out of routing, round trips teach where a listener
+        is near. Each entry carries the grant of its play, so that nobody can speak of an edge that was not given to them.
+        INVALID_ARGUMENT: no entry, over 50, or one without an outcome. Entries whose grant is malformed, expired or of another
+        mesh are counted in the answer and dropped.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BalancerServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -80,6 +95,11 @@ def add_BalancerServiceServicer_to_server(servicer, server):
                     servicer.ReportLoad,
                     request_deserializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.ReportLoadRequest.FromString,
                     response_serializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.ReportLoadResponse.SerializeToString,
+            ),
+            'ReportPlays': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReportPlays,
+                    request_deserializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.ReportPlaysRequest.FromString,
+                    response_serializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.ReportPlaysResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -146,6 +166,33 @@ class BalancerService:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def ReportPlays(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reprise.balancer.v1.BalancerService/ReportPlays',
+            reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.ReportPlaysRequest.SerializeToString,
+            reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.ReportPlaysResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class BalancerAdminServiceStub:
     """For operators; every call needs an operator token as `authorization: Bearer ...`
@@ -167,6 +214,16 @@ class BalancerAdminServiceStub:
                 '/reprise.balancer.v1.BalancerAdminService/SendCommand',
                 request_serializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.SendCommandRequest.SerializeToString,
                 response_deserializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.SendCommandResponse.FromString,
+                _registered_method=True)
+        self.WatchMesh = channel.unary_stream(
+                '/reprise.balancer.v1.BalancerAdminService/WatchMesh',
+                request_serializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.WatchMeshRequest.SerializeToString,
+                response_deserializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.WatchMeshResponse.FromString,
+                _registered_method=True)
+        self.Preheat = channel.unary_unary(
+                '/reprise.balancer.v1.BalancerAdminService/Preheat',
+                request_serializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.PreheatRequest.SerializeToString,
+                response_deserializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.PreheatResponse.FromString,
                 _registered_method=True)
 
 
@@ -190,6 +247,24 @@ class BalancerAdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def WatchMesh(self, request, context):
+        """The mesh as GetMesh tells it, at once and then at every interval, and at once after a change of who is alive.
+        INVALID_ARGUMENT: interval under 100 ms or over 60 s.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Preheat(self, request, context):
+        """Has the first 512 KiB of songs (or all of them) on the edges that will serve them before a moment, read from the song's
+        home edge and, by that one alone, from the origin at a limited rate. Answers when the edges have them, or at once when
+        `release_unix_ms` is further away than the preheat takes: then it runs in time for that moment.
+        INVALID_ARGUMENT: no song, over 1000, moment over 30 days away. NOT_FOUND: unknown song or region.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_BalancerAdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -202,6 +277,16 @@ def add_BalancerAdminServiceServicer_to_server(servicer, server):
                     servicer.SendCommand,
                     request_deserializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.SendCommandRequest.FromString,
                     response_serializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.SendCommandResponse.SerializeToString,
+            ),
+            'WatchMesh': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchMesh,
+                    request_deserializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.WatchMeshRequest.FromString,
+                    response_serializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.WatchMeshResponse.SerializeToString,
+            ),
+            'Preheat': grpc.unary_unary_rpc_method_handler(
+                    servicer.Preheat,
+                    request_deserializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.PreheatRequest.FromString,
+                    response_serializer=reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.PreheatResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -260,6 +345,60 @@ class BalancerAdminService:
             '/reprise.balancer.v1.BalancerAdminService/SendCommand',
             reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.SendCommandRequest.SerializeToString,
             reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.SendCommandResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchMesh(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/reprise.balancer.v1.BalancerAdminService/WatchMesh',
+            reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.WatchMeshRequest.SerializeToString,
+            reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.WatchMeshResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Preheat(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reprise.balancer.v1.BalancerAdminService/Preheat',
+            reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.PreheatRequest.SerializeToString,
+            reprise_dot_balancer_dot_v1_dot_balancer__service__pb2.PreheatResponse.FromString,
             options,
             channel_credentials,
             insecure,

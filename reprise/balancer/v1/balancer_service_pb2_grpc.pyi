@@ -42,6 +42,12 @@ class BalancerServiceStub:
     Needs the edge's own token, scope "report", as `authorization: Bearer ...`: UNAUTHENTICATED without,
     PERMISSION_DENIED when Hello names another edge.
     """
+    ReportPlays: _grpc.UnaryUnaryMultiCallable[_balancer_service_pb2.ReportPlaysRequest, _balancer_service_pb2.ReportPlaysResponse]
+    """What became of plays, as their listeners saw it: failures take an edge out of routing, round trips teach where a listener
+    is near. Each entry carries the grant of its play, so that nobody can speak of an edge that was not given to them.
+    INVALID_ARGUMENT: no entry, over 50, or one without an outcome. Entries whose grant is malformed, expired or of another
+    mesh are counted in the answer and dropped.
+    """
 
 @_typing.type_check_only
 class BalancerServiceAsyncStub(BalancerServiceStub):
@@ -56,6 +62,12 @@ class BalancerServiceAsyncStub(BalancerServiceStub):
     """An edge reports its load and gets the mesh view and commands. The first message must be a Hello.
     Needs the edge's own token, scope "report", as `authorization: Bearer ...`: UNAUTHENTICATED without,
     PERMISSION_DENIED when Hello names another edge.
+    """
+    ReportPlays: _aio.UnaryUnaryMultiCallable[_balancer_service_pb2.ReportPlaysRequest, _balancer_service_pb2.ReportPlaysResponse]  # type: ignore[assignment]
+    """What became of plays, as their listeners saw it: failures take an edge out of routing, round trips teach where a listener
+    is near. Each entry carries the grant of its play, so that nobody can speak of an edge that was not given to them.
+    INVALID_ARGUMENT: no entry, over 50, or one without an outcome. Entries whose grant is malformed, expired or of another
+    mesh are counted in the answer and dropped.
     """
 
 class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -82,6 +94,18 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
         PERMISSION_DENIED when Hello names another edge.
         """
 
+    @_abc_1.abstractmethod
+    def ReportPlays(
+        self,
+        request: _balancer_service_pb2.ReportPlaysRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balancer_service_pb2.ReportPlaysResponse, _abc.Awaitable[_balancer_service_pb2.ReportPlaysResponse]]:
+        """What became of plays, as their listeners saw it: failures take an edge out of routing, round trips teach where a listener
+        is near. Each entry carries the grant of its play, so that nobody can speak of an edge that was not given to them.
+        INVALID_ARGUMENT: no entry, over 50, or one without an outcome. Entries whose grant is malformed, expired or of another
+        mesh are counted in the answer and dropped.
+        """
+
 def add_BalancerServiceServicer_to_server(servicer: BalancerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class BalancerAdminServiceStub:
@@ -99,6 +123,16 @@ class BalancerAdminServiceStub:
     """Sends a command to edges and waits for their answers, at most 30 s.
     INVALID_ARGUMENT: no action. NOT_FOUND: unknown edge or song.
     """
+    WatchMesh: _grpc.UnaryStreamMultiCallable[_balancer_service_pb2.WatchMeshRequest, _balancer_service_pb2.WatchMeshResponse]
+    """The mesh as GetMesh tells it, at once and then at every interval, and at once after a change of who is alive.
+    INVALID_ARGUMENT: interval under 100 ms or over 60 s.
+    """
+    Preheat: _grpc.UnaryUnaryMultiCallable[_balancer_service_pb2.PreheatRequest, _balancer_service_pb2.PreheatResponse]
+    """Has the first 512 KiB of songs (or all of them) on the edges that will serve them before a moment, read from the song's
+    home edge and, by that one alone, from the origin at a limited rate. Answers when the edges have them, or at once when
+    `release_unix_ms` is further away than the preheat takes: then it runs in time for that moment.
+    INVALID_ARGUMENT: no song, over 1000, moment over 30 days away. NOT_FOUND: unknown song or region.
+    """
 
 @_typing.type_check_only
 class BalancerAdminServiceAsyncStub(BalancerAdminServiceStub):
@@ -112,6 +146,16 @@ class BalancerAdminServiceAsyncStub(BalancerAdminServiceStub):
     SendCommand: _aio.UnaryUnaryMultiCallable[_balancer_service_pb2.SendCommandRequest, _balancer_service_pb2.SendCommandResponse]  # type: ignore[assignment]
     """Sends a command to edges and waits for their answers, at most 30 s.
     INVALID_ARGUMENT: no action. NOT_FOUND: unknown edge or song.
+    """
+    WatchMesh: _aio.UnaryStreamMultiCallable[_balancer_service_pb2.WatchMeshRequest, _balancer_service_pb2.WatchMeshResponse]  # type: ignore[assignment]
+    """The mesh as GetMesh tells it, at once and then at every interval, and at once after a change of who is alive.
+    INVALID_ARGUMENT: interval under 100 ms or over 60 s.
+    """
+    Preheat: _aio.UnaryUnaryMultiCallable[_balancer_service_pb2.PreheatRequest, _balancer_service_pb2.PreheatResponse]  # type: ignore[assignment]
+    """Has the first 512 KiB of songs (or all of them) on the edges that will serve them before a moment, read from the song's
+    home edge and, by that one alone, from the origin at a limited rate. Answers when the edges have them, or at once when
+    `release_unix_ms` is further away than the preheat takes: then it runs in time for that moment.
+    INVALID_ARGUMENT: no song, over 1000, moment over 30 days away. NOT_FOUND: unknown song or region.
     """
 
 class BalancerAdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -135,6 +179,28 @@ class BalancerAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_balancer_service_pb2.SendCommandResponse, _abc.Awaitable[_balancer_service_pb2.SendCommandResponse]]:
         """Sends a command to edges and waits for their answers, at most 30 s.
         INVALID_ARGUMENT: no action. NOT_FOUND: unknown edge or song.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchMesh(
+        self,
+        request: _balancer_service_pb2.WatchMeshRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_balancer_service_pb2.WatchMeshResponse], _abc.AsyncIterator[_balancer_service_pb2.WatchMeshResponse]]:
+        """The mesh as GetMesh tells it, at once and then at every interval, and at once after a change of who is alive.
+        INVALID_ARGUMENT: interval under 100 ms or over 60 s.
+        """
+
+    @_abc_1.abstractmethod
+    def Preheat(
+        self,
+        request: _balancer_service_pb2.PreheatRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_balancer_service_pb2.PreheatResponse, _abc.Awaitable[_balancer_service_pb2.PreheatResponse]]:
+        """Has the first 512 KiB of songs (or all of them) on the edges that will serve them before a moment, read from the song's
+        home edge and, by that one alone, from the origin at a limited rate. Answers when the edges have them, or at once when
+        `release_unix_ms` is further away than the preheat takes: then it runs in time for that moment.
+        INVALID_ARGUMENT: no song, over 1000, moment over 30 days away. NOT_FOUND: unknown song or region.
         """
 
 def add_BalancerAdminServiceServicer_to_server(servicer: BalancerAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

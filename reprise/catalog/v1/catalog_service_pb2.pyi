@@ -528,3 +528,114 @@ class PublishSongResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___PublishSongResponse: _TypeAlias = PublishSongResponse  # noqa: Y015
+
+@_typing.final
+class PublishReleaseRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RELEASE_ID_FIELD_NUMBER: _builtins.int
+    AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    release_id: _builtins.str
+    at_unix_ms: _builtins.int
+    """0 means now."""
+    def __init__(
+        self,
+        *,
+        release_id: _builtins.str = ...,
+        at_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "release_id", b"release_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishReleaseRequest: _TypeAlias = PublishReleaseRequest  # noqa: Y015
+
+@_typing.final
+class PublishReleaseResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SONGS_FIELD_NUMBER: _builtins.int
+    AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+    songs: _builtins.int
+    at_unix_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        songs: _builtins.int = ...,
+        at_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "songs", b"songs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PublishReleaseResponse: _TypeAlias = PublishReleaseResponse  # noqa: Y015
+
+@_typing.final
+class ListUpcomingRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    UNTIL_UNIX_MS_FIELD_NUMBER: _builtins.int
+    until_unix_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        until_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["until_unix_ms", b"until_unix_ms"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUpcomingRequest: _TypeAlias = ListUpcomingRequest  # noqa: Y015
+
+@_typing.final
+class ListUpcomingResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Upcoming(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        RELEASE_ID_FIELD_NUMBER: _builtins.int
+        TITLE_FIELD_NUMBER: _builtins.int
+        AT_UNIX_MS_FIELD_NUMBER: _builtins.int
+        SONGS_FIELD_NUMBER: _builtins.int
+        release_id: _builtins.str
+        title: _builtins.str
+        at_unix_ms: _builtins.int
+        @_builtins.property
+        def songs(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Song]: ...
+        def __init__(
+            self,
+            *,
+            release_id: _builtins.str = ...,
+            title: _builtins.str = ...,
+            at_unix_ms: _builtins.int = ...,
+            songs: _abc.Iterable[_types_pb2.Song] | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["at_unix_ms", b"at_unix_ms", "release_id", b"release_id", "songs", b"songs", "title", b"title"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    UPCOMING_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def upcoming(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListUpcomingResponse.Upcoming]: ...
+    def __init__(
+        self,
+        *,
+        upcoming: _abc.Iterable[Global___ListUpcomingResponse.Upcoming] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["upcoming", b"upcoming"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListUpcomingResponse: _TypeAlias = ListUpcomingResponse  # noqa: Y015

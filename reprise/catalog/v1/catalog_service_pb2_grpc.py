@@ -303,6 +303,16 @@ class CatalogAdminServiceStub:
                 request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishSongRequest.SerializeToString,
                 response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishSongResponse.FromString,
                 _registered_method=True)
+        self.PublishRelease = channel.unary_unary(
+                '/reprise.catalog.v1.CatalogAdminService/PublishRelease',
+                request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishReleaseRequest.SerializeToString,
+                response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishReleaseResponse.FromString,
+                _registered_method=True)
+        self.ListUpcoming = channel.unary_unary(
+                '/reprise.catalog.v1.CatalogAdminService/ListUpcoming',
+                request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpcomingRequest.SerializeToString,
+                response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpcomingResponse.FromString,
+                _registered_method=True)
 
 
 class CatalogAdminServiceServicer:
@@ -326,6 +336,22 @@ class CatalogAdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def PublishRelease(self, request, context):
+        """Sets the moment from which listeners find a release and play its songs; 0 means now. A moment that has not come may be
+        moved. INVALID_ARGUMENT: malformed id, moment over a year away. NOT_FOUND: unknown release.
+        FAILED_PRECONDITION: the release is out already.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListUpcoming(self, request, context):
+        """The release calendar: what comes out before `until_unix_ms`, soonest first, at most 1000.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CatalogAdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -338,6 +364,16 @@ def add_CatalogAdminServiceServicer_to_server(servicer, server):
                     servicer.PublishSong,
                     request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishSongRequest.FromString,
                     response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishSongResponse.SerializeToString,
+            ),
+            'PublishRelease': grpc.unary_unary_rpc_method_handler(
+                    servicer.PublishRelease,
+                    request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishReleaseRequest.FromString,
+                    response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishReleaseResponse.SerializeToString,
+            ),
+            'ListUpcoming': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListUpcoming,
+                    request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpcomingRequest.FromString,
+                    response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpcomingResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -396,6 +432,60 @@ class CatalogAdminService:
             '/reprise.catalog.v1.CatalogAdminService/PublishSong',
             reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishSongRequest.SerializeToString,
             reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishSongResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def PublishRelease(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reprise.catalog.v1.CatalogAdminService/PublishRelease',
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishReleaseRequest.SerializeToString,
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.PublishReleaseResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListUpcoming(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reprise.catalog.v1.CatalogAdminService/ListUpcoming',
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpcomingRequest.SerializeToString,
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpcomingResponse.FromString,
             options,
             channel_credentials,
             insecure,

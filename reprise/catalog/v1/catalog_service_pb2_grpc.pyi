@@ -155,6 +155,13 @@ class CatalogAdminServiceStub:
     """Publishes one song with its renditions, or answers the song that this source already is.
     INVALID_ARGUMENT: a field is missing or malformed; the message names it.
     """
+    PublishRelease: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.PublishReleaseRequest, _catalog_service_pb2.PublishReleaseResponse]
+    """Sets the moment from which listeners find a release and play its songs; 0 means now. A moment that has not come may be
+    moved. INVALID_ARGUMENT: malformed id, moment over a year away. NOT_FOUND: unknown release.
+    FAILED_PRECONDITION: the release is out already.
+    """
+    ListUpcoming: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListUpcomingRequest, _catalog_service_pb2.ListUpcomingResponse]
+    """The release calendar: what comes out before `until_unix_ms`, soonest first, at most 1000."""
 
 @_typing.type_check_only
 class CatalogAdminServiceAsyncStub(CatalogAdminServiceStub):
@@ -171,6 +178,13 @@ class CatalogAdminServiceAsyncStub(CatalogAdminServiceStub):
     """Publishes one song with its renditions, or answers the song that this source already is.
     INVALID_ARGUMENT: a field is missing or malformed; the message names it.
     """
+    PublishRelease: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.PublishReleaseRequest, _catalog_service_pb2.PublishReleaseResponse]  # type: ignore[assignment]
+    """Sets the moment from which listeners find a release and play its songs; 0 means now. A moment that has not come may be
+    moved. INVALID_ARGUMENT: malformed id, moment over a year away. NOT_FOUND: unknown release.
+    FAILED_PRECONDITION: the release is out already.
+    """
+    ListUpcoming: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListUpcomingRequest, _catalog_service_pb2.ListUpcomingResponse]  # type: ignore[assignment]
+    """The release calendar: what comes out before `until_unix_ms`, soonest first, at most 1000."""
 
 class CatalogAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """For ingest and operators; every call needs an operator token as `authorization: Bearer ...`
@@ -196,5 +210,24 @@ class CatalogAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Publishes one song with its renditions, or answers the song that this source already is.
         INVALID_ARGUMENT: a field is missing or malformed; the message names it.
         """
+
+    @_abc_1.abstractmethod
+    def PublishRelease(
+        self,
+        request: _catalog_service_pb2.PublishReleaseRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.PublishReleaseResponse, _abc.Awaitable[_catalog_service_pb2.PublishReleaseResponse]]:
+        """Sets the moment from which listeners find a release and play its songs; 0 means now. A moment that has not come may be
+        moved. INVALID_ARGUMENT: malformed id, moment over a year away. NOT_FOUND: unknown release.
+        FAILED_PRECONDITION: the release is out already.
+        """
+
+    @_abc_1.abstractmethod
+    def ListUpcoming(
+        self,
+        request: _catalog_service_pb2.ListUpcomingRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.ListUpcomingResponse, _abc.Awaitable[_catalog_service_pb2.ListUpcomingResponse]]:
+        """The release calendar: what comes out before `until_unix_ms`, soonest first, at most 1000."""
 
 def add_CatalogAdminServiceServicer_to_server(servicer: CatalogAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
