@@ -212,7 +212,9 @@ class HttpServer(Collector):
         yield CounterMetricFamily(f"{prefix}_sent_bytes", "Bytes given to the kernel", value=self.stats.sent_bytes)
         yield CounterMetricFamily(f"{prefix}_paced", "Responses that went on at a pace", value=self.stats.paced)
         yield CounterMetricFamily(
-            f"{prefix}_send_memory_waits", "Pauses of sockets the kernel had no memory for", value=self.stats.out_of_memory
+            f"{prefix}_send_memory_waits",
+            "Pauses of sockets the kernel had no memory for",
+            value=self.stats.out_of_memory,
         )
         responses = CounterMetricFamily(f"{prefix}_responses", "Responses by status", labels=["status"])
         for status, count in self.stats.responses.items():
