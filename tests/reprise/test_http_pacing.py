@@ -9,7 +9,8 @@ from collections.abc import AsyncIterator
 import pytest
 from prometheus_client import CollectorRegistry
 
-from reprise.http_message import Pace, Piece, ReadyResponse, Request, Response, Wait
+from reprise.http_message import Buffer, Pace, Piece, ReadyResponse, Request, Response, Wait
+from reprise.http_sending import Sender
 from reprise.http_server import HttpServer, Limits
 
 SO_MAX_PACING_RATE = 47
@@ -83,4 +84,23 @@ async def test_a_body_without_a_pace_is_never_slowed_down(server: HttpServer) ->
     assert await fetch(reader, writer, "/free", SIZE) == DATA
     assert rate_of(server) == UNLIMITED
     assert server.stats.paced == 0
+    writer.close()
+
+
+async def test_a_socket_that_has_room_and_takes_nothing_is_left_alone_for_a_while(
+    server: HttpServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As when the kernel is out of memory for TCP."""
+    send, refusals = Sender._send, iter(range(6))
+
+    def refuse_at_first(self: Sender, buffers: list[Buffer], *, more: bool) -> int:
+        if next(refusals, None) is not None:
+            raise BlockingIOError
+        return send(self, buffers, more=more)
+
+    monkeypatch.setattr(Sender, "_send", refuse_at_first)
+    reader, writer = await asyncio.open_connection("127.0.0.1", server.start("127.0.0.1", 0))
+    assert await fetch(reader, writer, "/free", SIZE) == DATA
+    # Each rest ends with one try of its own, and another when the socket is watched again.
+    assert server.stats.out_of_memory == 3
     writer.close()
