@@ -1,5 +1,6 @@
 """Builds a balancer from its settings and runs it: `python -m balancer`."""
 
+import os
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -48,7 +49,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         settings.balancer_id,
         read_key(settings.mesh_key_path, "mesh_key_path"),
         time.time,
-        lambda: secrets.token_urlsafe(9),
+        lambda: os.urandom(9).hex(),
     )
     async with AsyncExitStack() as stack:
         channel = await stack.enter_async_context(rpc.channel(settings.catalog_address))

@@ -24,12 +24,12 @@ READY_S_MAX = 30.0
 _AS_NAMED = (("grpc.ssl_target_name_override", HOST),)
 
 
-def run_grpc(folder: Path, server: Server, requests: Sequence[bytes], plan: Plan) -> Load:
-    """Sends `requests` in turn, on as many channels as there should be connections. Raises LoadFailed."""
+def run_grpc(folder: Path, server: Server, requests: Sequence[bytes], plan: Plan, method: str = PLAY) -> Load:
+    """Sends `requests` to `method` in turn, on as many channels as there should be connections. Raises LoadFailed."""
     listed = folder / "grpc.requests"
     listed.write_text("\n".join(request.hex() for request in requests))
     argv = pinned(CLIENT_CORE, sys.executable, "-m", "bench.grpc_load", f"--port={server.grpc_port}")
-    argv += (f"--requests={listed}", f"--server-pids={','.join(map(str, server.pids))}")
+    argv += (f"--requests={listed}", f"--server-pids={','.join(map(str, server.pids))}", f"--method={method}")
     argv += (f"--certificate={server.certificate.certificate_path}",) if server.certificate else ()
     argv += tuple(f"--{name.replace('_', '-')}={value}" for name, value in asdict(plan).items())
     seconds_max = READY_S_MAX + WARM_S_MAX + plan.seconds + 30
@@ -40,13 +40,13 @@ def run_grpc(folder: Path, server: Server, requests: Sequence[bytes], plan: Plan
         raise LoadFailed(f"the gRPC load gave no result: {ended.stderr[-500:]}") from None
 
 
-def hear(server: Server, request: bytes) -> list[bytes]:
-    """The messages of one stream."""
+def hear(server: Server, request: bytes, method: str = PLAY) -> list[bytes]:
+    """The messages of one stream; of a unary method its only one."""
     address, trusted = f"127.0.0.1:{server.grpc_port}", server.certificate and server.certificate.certificate_path
     with (
         grpc.secure_channel(address, _credentials(trusted), _AS_NAMED) if trusted else grpc.insecure_channel(address)
     ) as channel:
-        play: Any = channel.unary_stream(PLAY)
+        play: Any = channel.unary_stream(method)
         try:
             return list(play(request))
         except grpc.RpcError as error:
@@ -60,7 +60,8 @@ def _credentials(trusted: Path) -> grpc.ChannelCredentials:
 class Listeners:
     """Streams over channels that are all connected before the first stream."""
 
-    def __init__(self, port: int, requests: list[bytes], trusted: Path | None) -> None:
+    def __init__(self, port: int, requests: list[bytes], method: str, trusted: Path | None) -> None:
+        self._method = method
         self._address = f"127.0.0.1:{port}"
         self._credentials = _credentials(trusted) if trusted else None
         self._turns = cycle(requests)
@@ -76,7 +77,7 @@ class Listeners:
 
     async def listen(self, channel: grpc.aio.Channel) -> None:
         """One stream after another, until it is cancelled."""
-        play: Any = channel.unary_stream(PLAY)
+        play: Any = channel.unary_stream(self._method)
         while True:
             try:
                 async for message in play(next(self._turns)):
@@ -113,6 +114,7 @@ async def _load(listeners: Listeners, plan: Plan, pids: list[int]) -> Load:
 def main() -> None:
     parser = argparse.ArgumentParser(prog="bench.grpc_load", description=__doc__)
     parser.add_argument("--requests", type=Path, required=True)
+    parser.add_argument("--method", default=PLAY, help="of the service; unary ones too")
     parser.add_argument("--certificate", type=Path, help="of a server that speaks TLS")
     parser.add_argument("--server-pids", required=True, help="whose CPU time is measured: 12,34")
     for name in ("port", "connections", "warm-bytes"):
@@ -120,7 +122,7 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, required=True)
     options = parser.parse_args()
     requests = [bytes.fromhex(line) for line in options.requests.read_text().split()]
-    listeners = Listeners(options.port, requests, options.certificate)
+    listeners = Listeners(options.port, requests, options.method, options.certificate)
     pids = list(map(int, options.server_pids.split(",")))
     plan = Plan(options.connections, options.warm_bytes, options.seconds)
     found = asyncio.run(_load(listeners, plan, pids))

@@ -103,6 +103,21 @@ class Servers:
         process = self._start_ours("balancer", "balancer", settings, grpc_port, http_port, "/healthz")
         return Server("balancer", process, http_port, grpc_port)
 
+    def routed_balancer(self, edges: int, *, core: int, world_core: int) -> Server:
+        """A balancer with a catalog that knows every song and so many edges that report, all of them in one other process."""
+        grpc_port, http_port, catalog_port = quiet_ports(3)
+        argv = [sys.executable, "-m", "bench.routed_world", f"--port={catalog_port}", f"--edges={edges}"]
+        argv.append(f"--balancer={LOOPBACK}:{grpc_port}")
+        self._launcher.start("world", argv, catalog_port, core=world_core)
+        settings = {
+            "balancer_id": "balancer-1",
+            "catalog_address": f"{LOOPBACK}:{catalog_port}",
+            "mesh_key_path": self._folder / "mesh.key",
+            "default_region": REGION,
+        }
+        process = self._start_ours("balancer", "balancer", settings, grpc_port, http_port, "/healthz", core)
+        return Server("balancer", process, http_port, grpc_port)
+
     def wait_reported(self, balancer: Server, edges: int) -> None:
         """Returns when the balancer has heard of this many edges. Raises Missing."""
         deadline = time.monotonic() + READY_S_MAX

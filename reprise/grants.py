@@ -10,7 +10,6 @@ other way round.
 """
 
 import base64
-import hashlib
 import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -27,6 +26,13 @@ _RENDITIONS, _BITRATE = -70001, -70002
 _CATU_PATH, _CATU_PREFIX = 3, 1
 _ALG, _KID, _HS256 = 1, 4, 5
 _MAC0_TAG, _CWT_TAG = 17, 61
+
+_PROTECTED = cbor2.dumps({_ALG: _HS256})
+_EMPTY = cbor2.dumps(b"")
+# Of a tagged array of four, up to the key's id; and of the array of four that is signed.
+_MAC0_HEAD = b"\xd1\x84" + cbor2.dumps(_PROTECTED)
+_KID_HEAD = b"\xa1" + cbor2.dumps(_KID)
+_MAC_STRUCTURE_HEAD = b"\x84" + cbor2.dumps("MAC0")
 
 LISTEN_TTL_S = 600
 # The owner of the operators' key, and the scope that only this key signs.
@@ -76,10 +82,12 @@ def mint(claims: Claims, kid: str, key: bytes) -> str:
         body[_RENDITIONS] = [bytes.fromhex(r) for r in claims.rendition_ids]
     if claims.bitrate_bps:
         body[_BITRATE] = claims.bitrate_bps
-    protected = cbor2.dumps({_ALG: _HS256})
     payload = cbor2.dumps(body)
-    message = [protected, {_KID: kid.encode()}, payload, _mac(key, protected, payload)]
-    return base64.urlsafe_b64encode(cbor2.dumps(cbor2.CBORTag(_MAC0_TAG, message))).rstrip(b"=").decode()
+    signature = _mac(key, _PROTECTED, payload)
+    message = b"".join(
+        (_MAC0_HEAD, _KID_HEAD, _byte_string(kid.encode()), _byte_string(payload), _byte_string(signature))
+    )
+    return base64.urlsafe_b64encode(message).rstrip(b"=").decode()
 
 
 def verify(
@@ -111,7 +119,17 @@ def allows(claims: Claims, song_id: str, rendition_id: str) -> bool:
 
 
 def _mac(key: bytes, protected: bytes, payload: bytes) -> bytes:
-    return hmac.digest(key, cbor2.dumps(["MAC0", protected, b"", payload]), hashlib.sha256)
+    """Over ["MAC0", protected, external data: none, payload] (RFC 9052, 6.3)."""
+    signed = (_MAC_STRUCTURE_HEAD, _byte_string(protected), _EMPTY, _byte_string(payload))
+    return hmac.digest(key, b"".join(signed), "sha256")
+
+
+def _byte_string(data: bytes) -> bytes:
+    """`data` as CBOR (RFC 8949, 3.1). The library takes 5 µs for each call, whatever it encodes: a third of a route."""
+    size = len(data)
+    if size < 24:
+        return bytes((0x40 | size,)) + data
+    return (bytes((0x58, size)) if size < 256 else b"\x59" + size.to_bytes(2, "big")) + data
 
 
 def _signer(claims: Claims) -> str:
