@@ -62,6 +62,8 @@ def up(
     ] = False,
     origins: Annotated[int, typer.Option(help="Origins in front of S3.")] = 1,
     balancers: Annotated[int, typer.Option(help="Balancers.")] = 1,
+    nic_bps: Annotated[int, typer.Option(help="What the network of each edge carries, in bits per second.")] = 10**9,
+    pacing: Annotated[float, typer.Option(help="Long answers leave at so many times real time; 0 is at once.")] = 0,
     s3_audit_port: Annotated[
         int, typer.Option(help="Send S3's access records (fluent forward) to this loopback port.", hidden=True)
     ] = 0,
@@ -69,7 +71,8 @@ def up(
     """Start a mesh on this machine: engines, catalog, origin, balancer, edges, music."""
     from reprise.cli import up as runs
 
-    shape = Shape(edges, tuple(name.strip() for name in regions.split(",") if name.strip()), origins, balancers)
+    regions_named = tuple(name.strip() for name in regions.split(",") if name.strip())
+    shape = Shape(edges, regions_named, origins, balancers, nic_bps, pacing)
     wish = runs.Wish(
         folder=folders.locate(data),
         shape=shape,
@@ -122,15 +125,18 @@ def search(
 
 @app.command()
 def play(
-    song: Annotated[str, typer.Argument(help="A song id, or a text to search for (the first hit counts).")],
+    song: Songs,
     data: Data = None,
     output: Annotated[
-        Path | None, typer.Option("--output", "-o", help="Write here instead of standard output.", show_default=False)
+        Path | None,
+        typer.Option(
+            "--output", "-o", help="Write here, a file or a folder, instead of standard output.", show_default=False
+        ),
     ] = None,
     pace: Annotated[float, typer.Option(min=0, help="Times real time; 0 is as fast as it comes.")] = 0,
     door: Annotated[DoorName, typer.Option(help="How to ask the edge.")] = DoorName.HTTP,
 ) -> None:
-    """Fetch a song's audio through the mesh, across dying edges, and verify every byte."""
+    """Fetch songs' audio through the mesh, across dying edges and balancers, and verify every byte."""
     from reprise import tracing
     from reprise.cli import mesh_file, play_command
 
@@ -140,7 +146,7 @@ def play(
         )
     mesh = mesh_file.read(folders.locate(data))
     with tracing.exporting("cli", os.environ.get(tracing.ENDPOINT_VARIABLE, "")):
-        asyncio.run(play_command.run(mesh, song, output, pace=pace, door=door.value))
+        asyncio.run(play_command.run(mesh, song, play_command.Wish(output=output, pace=pace, door=door.value)))
 
 
 @app.command()

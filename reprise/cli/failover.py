@@ -1,7 +1,8 @@
 """Which edge a listener asks next, and from which byte. Pure: randomness is an argument, there is no clock.
 
 A listener has an ordered list of candidates from a balancer. Each is asked at most once per list, always for the bytes that are
-still missing. When the list is used up, a balancer is asked again with the edges that failed; asking again without a byte in
+still missing. When the list is used up, a balancer is asked again with the edges that failed. When none answers, the last list
+is as good as it gets, and its edges are asked once more: one that was restarted may be back. Asking again without a byte in
 between is bounded, and its pauses grow.
 
 Invariants: the offset only grows, and by exactly the bytes that were delivered; progress earns patience (the count of vain
@@ -66,14 +67,22 @@ class Failover:
     size: int
     offset: int = 0
     _queue: list[Candidate] = field(default_factory=list)
+    # As the last balancer that answered gave it.
+    _list: tuple[Candidate, ...] = ()
     # The latest last, each once.
     _failed: list[str] = field(default_factory=list)
     _reasons: list[str] = field(default_factory=list)
     _vain_rounds: int = 0
 
     def routed(self, candidates: Sequence[Candidate]) -> None:
-        """A balancer's list, best first; empty when none answered."""
+        """A balancer's list, best first."""
+        self._list = tuple(candidates)
         self._queue = list(candidates)
+
+    def unrouted(self, reason: str) -> None:
+        """No balancer answered."""
+        self._note(reason)
+        self._queue = list(self._list)
 
     def next(self, jitter: float) -> Step:
         """What to do now; `jitter` is from 0 to 1."""
@@ -101,10 +110,13 @@ class Failover:
         if candidate.edge_id in self._failed:
             self._failed.remove(candidate.edge_id)
         self._failed = [*self._failed, candidate.edge_id][-FAILED_IDS_MAX:]
-        self.troubled(f"{candidate.edge_id}: {reason}")
+        self._note(f"{candidate.edge_id}: {reason}")
 
-    def troubled(self, reason: str) -> None:
-        """Something else went wrong, such as a balancer that does not answer."""
+    def refused(self, reason: str) -> None:
+        """A balancer answered that there is no edge for this song now."""
+        self._note(reason)
+
+    def _note(self, reason: str) -> None:
         if reason not in self._reasons:
             self._reasons.append(reason)
         del self._reasons[:-3]

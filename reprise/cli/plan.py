@@ -14,12 +14,13 @@ from reprise.engines.seaweedfs import PORT_NAMES
 from reprise.errors import InvalidRequest
 
 COUNT_MAX = 64
+NIC_BPS_MIN, NIC_BPS_MAX = 1_000_000, 10**12
+PACING_MAX = 1000
 BUCKET = "reprise"
 DATABASE = "reprise"
 # A laptop's share: enough to see both tiers at work, small enough to forget about.
 EDGE_RAM_BYTES = 256 << 20
 EDGE_DISK_BYTES = 2 << 30
-EDGE_NIC_BPS = 1_000_000_000
 EDGE_STREAMS = 2_000
 DRAIN_DEADLINE_S = 3
 _REGION = re.compile(r"[A-Za-z0-9_-]{1,64}\Z")
@@ -33,6 +34,9 @@ class Shape:
     regions: tuple[str, ...] = ("north", "south")
     origins: int = 1
     balancers: int = 1
+    # Of each edge. Nobody shares a loopback: `reprise play` may take a song as fast as it comes.
+    nic_bps: int = 1_000_000_000
+    pacing: float = 0.0
 
     def __post_init__(self) -> None:
         for what, count in (("edges", self.edges), ("origins", self.origins), ("balancers", self.balancers)):
@@ -43,6 +47,10 @@ class Shape:
         for region in self.regions:
             if not _REGION.match(region):
                 raise InvalidRequest(f"region {region!r} is malformed: use 1 to 64 of A-Z a-z 0-9 _ -")
+        if not NIC_BPS_MIN <= self.nic_bps <= NIC_BPS_MAX:
+            raise InvalidRequest(f"--nic-bps {self.nic_bps} is out of range: use {NIC_BPS_MIN} to {NIC_BPS_MAX}")
+        if self.pacing != 0 and not 1 <= self.pacing <= PACING_MAX:
+            raise InvalidRequest(f"--pacing {self.pacing:g} is out of range: use 0, which is off, or 1 to {PACING_MAX}")
 
     @property
     def balancer_names(self) -> tuple[str, ...]:
@@ -161,10 +169,9 @@ def _edge_settings(name: str, shape: Shape, folder: Folder) -> dict[str, str]:
         "cache_dir": str(folder.state(name)),
         "ram_bytes_max": str(EDGE_RAM_BYTES),
         "disk_bytes_max": str(EDGE_DISK_BYTES),
-        "nic_capacity_bps": str(EDGE_NIC_BPS),
+        "nic_capacity_bps": str(shape.nic_bps),
         "stream_limit": str(EDGE_STREAMS),
-        # Nobody shares a loopback: `reprise play` may take a song as fast as it comes.
-        "pacing_factor": "0",
+        "pacing_factor": f"{shape.pacing:g}",
     }
 
 

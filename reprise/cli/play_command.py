@@ -1,70 +1,75 @@
-"""`reprise play`: finds the song, asks a balancer for edges, plays, and keeps the file only when it is whole."""
+"""`reprise play`: finds songs, asks a balancer for edges, plays, and keeps a file only when it is whole."""
 
 import os
-import random
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-import grpc
-
-from reprise import rpc, tracing
+from reprise import tracing
 from reprise.balancer.v1 import balancer_service_pb2 as pb
-from reprise.balancer.v1.balancer_service_pb2_grpc import BalancerServiceStub
 from reprise.cli import songs
+from reprise.cli.balancers import Balancers
 from reprise.cli.doors import DOORS, Wanted
 from reprise.cli.failover import Candidate
 from reprise.cli.mesh_file import Mesh
-from reprise.cli.player import Player
-from reprise.errors import NotFound, NotReady, RepriseError, Unavailable
-
-ROUTE_DEADLINE_S = 5
-
-
-async def run(mesh: Mesh, text: str, output: Path | None, *, pace: float, door: str) -> None:
-    """Plays the song that `text` names to `output`, or to standard output. `pace` is in times real time."""
-    song = await songs.resolve(mesh, text)
-    say(f"{song.name} ({song.song_id})")
-    with tracing.span("play", song_id=song.song_id, door=door):
-        route = await ask_route(mesh, song.song_id)
-        rendition = route.rendition
-
-        async def reroute(failed_edge_ids: tuple[str, ...]) -> list[Candidate]:
-            again = await ask_route(mesh, song.song_id, failed_edge_ids)
-            if again.rendition.rendition_id != rendition.rendition_id:
-                raise Unavailable("the song was replaced while it played: start it again")
-            return candidates(again)
-
-        with _sink(output) as sink:
-            player = Player(
-                wanted=Wanted(song.song_id, rendition.rendition_id, rendition.size_bytes),
-                door=DOORS[door],
-                reroute=reroute,
-                sink=sink,
-                say=say,
-                pace_bps=pace * rendition.size_bytes * 1000 / rendition.duration_ms if rendition.duration_ms else 0.0,
-            )
-            journey = await player.play(candidates(route))
-    say(f"{journey.size_bytes} bytes from {', '.join(journey.edge_ids)} in {journey.seconds:.2f} s, verified")
+from reprise.cli.player import Journey, Player
+from reprise.cli.routes import Routes
+from reprise.cli.songs import FoundSong
+from reprise.errors import InvalidRequest, NotReady, Unavailable
 
 
-async def ask_route(mesh: Mesh, song_id: str, failed_edge_ids: tuple[str, ...] = ()) -> pb.SongRoute:
-    """A route from the first balancer that gives one. Raises NotFound, or what the last balancer said."""
-    request = pb.RouteRequest(song_ids=[song_id], failed_edge_ids=failed_edge_ids)
-    last: RepriseError = Unavailable("this mesh has no balancer")
-    for balancer in random.sample(mesh.balancers, len(mesh.balancers)):
-        async with rpc.channel(balancer.grpc) as channel:
-            try:
-                stub = BalancerServiceStub(channel)
-                answer = await stub.Route(request, metadata=tracing.outgoing(), timeout=ROUTE_DEADLINE_S)
-            except grpc.aio.AioRpcError as error:
-                last = rpc.error_of(error, f"{balancer.name} {balancer.grpc}")
-                continue
-        if not answer.routes:
-            raise NotFound(f"song {song_id} has no rendition to play")
-        return answer.routes[0]
-    raise last
+@dataclass(frozen=True, kw_only=True)
+class Wish:
+    """How the songs are wanted."""
+
+    # A file, or a folder for a file of each song; None is standard output.
+    output: Path | None
+    # In times real time; 0 is as fast as it comes.
+    pace: float
+    door: str
+
+
+async def run(mesh: Mesh, texts: Sequence[str], wish: Wish) -> None:
+    """Plays the songs that `texts` name, one after the other."""
+    if len(texts) > 1 and wish.output is not None and not wish.output.is_dir():
+        raise InvalidRequest(f"{wish.output} is no folder: several songs need one, each becomes a file in it")
+    found = [await songs.resolve(mesh, text) for text in texts]
+    async with Balancers(mesh.balancers) as balancers:
+        routes = Routes(balancers, [song.song_id for song in found], lambda: time.time() * 1000)
+        for index, song in enumerate(found):
+            say(f"{song.name} ({song.song_id})")
+            with tracing.span("play", song_id=song.song_id, door=wish.door):
+                journey = await _play(song, index, routes, wish)
+            say(f"{journey.size_bytes} bytes from {', '.join(journey.edge_ids)} in {journey.seconds:.2f} s, verified")
+
+
+async def _play(song: FoundSong, index: int, routes: Routes, wish: Wish) -> Journey:
+    route = await routes.begin(index)
+    rendition = route.rendition
+
+    async def reroute(failed_edge_ids: tuple[str, ...]) -> list[Candidate]:
+        again = await routes.again(song.song_id, failed_edge_ids)
+        if again.rendition.rendition_id != rendition.rendition_id:
+            raise Unavailable("the song was replaced while it played: start it again")
+        return candidates(again)
+
+    with _sink(_path(wish.output, index, song)) as sink:
+        player = Player(
+            wanted=Wanted(song.song_id, rendition.rendition_id, rendition.size_bytes),
+            door=DOORS[wish.door],
+            reroute=reroute,
+            sink=sink,
+            say=say,
+            pace_bps=wish.pace * rendition.size_bytes * 1000 / rendition.duration_ms if rendition.duration_ms else 0.0,
+        )
+        return await player.play(candidates(route))
+
+
+def _path(output: Path | None, index: int, song: FoundSong) -> Path | None:
+    return output / f"{index + 1:02}-{song.song_id}.mp4" if output is not None and output.is_dir() else output
 
 
 def candidates(route: pb.SongRoute) -> list[Candidate]:

@@ -92,8 +92,11 @@ class Player:
         await asyncio.sleep(ask.pause_s)
         try:
             failover.routed(await self.reroute(ask.failed_edge_ids))
+        except Unavailable as error:
+            failover.unrouted(error.message)
+            self.say(error.message)
         except RepriseError as error:
-            failover.troubled(error.message)
+            failover.refused(error.message)
             self.say(error.message)
 
     async def _keep_pace(self, offset: int, started: float) -> None:

@@ -49,6 +49,8 @@ class Wish:
             "--regions": ",".join(self.shape.regions),
             "--origins": self.shape.origins,
             "--balancers": self.shape.balancers,
+            "--nic-bps": self.shape.nic_bps,
+            "--pacing": self.shape.pacing,
             "--port-base": self.port_base,
             "--s3-audit-port": self.s3_audit_port,
             **({"--music": self.music} if self.music else {}),

@@ -36,10 +36,24 @@ def test_pauses_grow_and_end_in_giving_up_with_the_reasons() -> None:
     pauses = []
     while isinstance(step := failover.next(1), AskAgain):
         pauses.append(step.pause_s)
-        failover.troubled("no balancer answers")
+        failover.refused("no balancer answers")
     assert step == GiveUp(("no balancer answers",))
     assert len(pauses) == VAIN_ROUNDS_MAX
     assert pauses == sorted(pauses)
+
+
+def test_without_a_balancer_the_last_list_is_asked_once_more_and_not_for_ever() -> None:
+    failover = Failover(size=100)
+    failover.routed([edge("a"), edge("b")])
+    asked = []
+    while not isinstance(step := failover.next(1), GiveUp):
+        if isinstance(step, Attempt):
+            asked.append(step.candidate.edge_id)
+            failover.failed("it died")
+        else:
+            failover.unrouted("no balancer answers")
+    assert asked == ["a", "b"] * (1 + VAIN_ROUNDS_MAX)
+    assert step.reasons == ("a: it died", "b: it died", "no balancer answers")
 
 
 def test_progress_earns_patience() -> None:
@@ -72,6 +86,9 @@ def test_any_mishaps_end_in_done_or_giving_up_with_each_byte_once(data: st.DataO
             assert rounds_without_a_byte <= VAIN_ROUNDS_MAX
             assert 0 <= step.pause_s <= 3
             asked_in_round.clear()
+            if data.draw(st.booleans()):
+                failover.unrouted("no balancer answers")
+                continue
             names = data.draw(st.lists(st.sampled_from("abcd"), unique=True, max_size=3))
             failover.routed([edge(name) for name in names])
             continue

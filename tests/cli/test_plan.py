@@ -71,6 +71,8 @@ def test_no_two_things_share_a_port_name() -> None:
         ({"regions": ()}, "--regions"),
         ({"regions": ("a", "a")}, "'a,a'"),
         ({"regions": ("a b",)}, "'a b'"),
+        ({"nic_bps": 999}, "--nic-bps 999"),
+        ({"pacing": 0.5}, "--pacing 0.5"),
     ],
 )
 def test_a_wrong_shape_is_refused_by_the_option_and_value(shape: dict, named: str) -> None:
