@@ -7,8 +7,9 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from prometheus_client import CollectorRegistry
+from redis.asyncio import Redis
 
-from balancer import directory, probing
+from balancer import probing, valkey
 from balancer.admin_servicer import BalancerAdminServicer
 from balancer.callers import Callers
 from balancer.catalog_client import CatalogClient
@@ -19,12 +20,18 @@ from balancer.minting import Mint
 from balancer.operations import Operations
 from balancer.pages import PLAY_PREFIX, Pages
 from balancer.probing import Prober
+from balancer.purge_stream import PurgeStream
+from balancer.purges import PurgeLog
+from balancer.purging import Purging
 from balancer.readiness import Readiness
 from balancer.reports import Reports
 from balancer.routing import Router
 from balancer.servicer import BalancerServicer
 from balancer.settings import Settings
 from balancer.songs import Songs
+from balancer.steering import STEERING_PREFIX
+from balancer.valkey import ValkeyLine
+from balancer.watching import Watching
 from reprise import rpc
 from reprise.balancer.v1.balancer_service_pb2_grpc import (
     add_BalancerAdminServiceServicer_to_server,
@@ -45,6 +52,8 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     # Starting from the time of day, epochs grow across restarts of this balancer too.
     mesh = Mesh(epoch=time.time_ns() // 1_000_000, now=_clock())
     metrics.watch(mesh)
+    watching = Watching(mesh, metrics, _clock, time.time)
+    purges = PurgeLog(metrics.purges_forgotten.inc)
     mint = Mint(
         settings.balancer_id,
         read_key(settings.mesh_key_path, "mesh_key_path"),
@@ -54,16 +63,36 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     async with AsyncExitStack() as stack:
         channel = await stack.enter_async_context(rpc.channel(settings.catalog_address))
         songs = Songs(CatalogClient(settings.catalog_address, channel).songs, metrics, _clock)
-        mirror = None
+        memory = None
         if settings.valkey_url:
-            client = directory.connect(settings.valkey_url)
+            client = valkey.connect(settings.valkey_url)
             stack.push_async_callback(client.aclose)
-            mirror = Directory(client, mesh, metrics, _clock, time.time)
-        yield _app(settings, mesh, songs, mint, metrics, mirror)
+            memory = _Memory(client, mesh, purges, watching, metrics)
+        yield _app(settings, mesh, songs, mint, metrics, watching, purges, memory)
+
+
+class _Memory:
+    """What is kept in Valkey, and the line to it."""
+
+    def __init__(
+        self, client: Redis, mesh: Mesh, purges: PurgeLog, watching: Watching, metrics: BalancerMetrics
+    ) -> None:
+        self.line = ValkeyLine(metrics)
+        self.directory = Directory(client, mesh, _clock, time.time)
+        self.purges = PurgeStream(client, purges, time.time, watching.purge_elsewhere, self.line.soon)
+        self.line.add(self.directory.refresh)
+        self.line.add(self.purges.exchange)
 
 
 def _app(
-    settings: Settings, mesh: Mesh, songs: Songs, mint: Mint, metrics: BalancerMetrics, mirror: Directory | None
+    settings: Settings,
+    mesh: Mesh,
+    songs: Songs,
+    mint: Mint,
+    metrics: BalancerMetrics,
+    watching: Watching,
+    purges: PurgeLog,
+    memory: _Memory | None,
 ) -> App:
     callers = Callers(mint.key_of, time.time)
     reports = Reports(mesh, callers, mint, metrics, _clock)
@@ -76,10 +105,16 @@ def _app(
         clock=_clock,
         new_session_id=lambda: secrets.token_urlsafe(12),
     )
-    pages = Pages(router)
+    pages = Pages(router, metrics)
+    purging = Purging(purges, reports, metrics, _clock, time.time, memory.purges if memory else None)
     prober = Prober(mesh, probing.answers, metrics, _clock, reports.renew_grants)
     loop_lag = LoopLag("balancer")
-    admin = BalancerAdminServicer(Operations(mesh, reports, songs, _clock), callers)
+
+    async def drain() -> None:
+        watching.stop()
+        await reports.stop()
+
+    admin = BalancerAdminServicer(Operations(mesh, reports, purging, songs, watching), callers)
     return App(
         name="balancer",
         settings=settings,
@@ -88,10 +123,10 @@ def _app(
             (add_BalancerAdminServiceServicer_to_server, admin),
         ),
         registry=metrics.registry,
-        routes=(Route(PLAY_PREFIX, pages.play), Route("/", pages.index)),
-        ready=Readiness(mesh, lambda: mirror is not None and mirror.was_read, _clock).missing,
-        background=(prober.run, loop_lag.run, *([mirror.run] if mirror else [])),
-        drain=reports.stop,
+        routes=(Route(PLAY_PREFIX, pages.play), Route(STEERING_PREFIX, pages.steer), Route("/", pages.index)),
+        ready=Readiness(mesh, lambda: memory is not None and memory.directory.was_read, _clock).missing,
+        background=(prober.run, loop_lag.run, watching.run, purging.run, *([memory.line.run] if memory else [])),
+        drain=drain,
         loop_lag=loop_lag,
     )
 

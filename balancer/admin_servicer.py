@@ -1,9 +1,10 @@
 """The operators' RPCs: check the token, parse, one call, build the answer."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
-from balancer import wire
+from balancer import operator_wire as wire
 from balancer.callers import Callers
 from balancer.commands import Action, Drain, Prewarm, Purge
 from balancer.operations import Operations
@@ -11,6 +12,8 @@ from reprise import rpc
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.balancer.v1.balancer_service_pb2_grpc import BalancerAdminServiceServicer
 from reprise.errors import InvalidRequest, NotReady
+
+INTERVAL_MS = 1_000
 
 
 class BalancerAdminServicer(BalancerAdminServiceServicer):
@@ -20,8 +23,7 @@ class BalancerAdminServicer(BalancerAdminServiceServicer):
 
     async def GetMesh(self, request: pb.GetMeshRequest, context: Any) -> pb.GetMeshResponse:
         self._callers.check_operator(rpc.bearer(context))
-        edges, epoch = self._operations.mesh()
-        return pb.GetMeshResponse(edges=[wire.edge_status(edge) for edge in edges], epoch=epoch)
+        return wire.mesh(self._operations.mesh())
 
     async def SendCommand(self, request: pb.SendCommandRequest, context: Any) -> pb.SendCommandResponse:
         self._callers.check_operator(rpc.bearer(context))
@@ -32,8 +34,10 @@ class BalancerAdminServicer(BalancerAdminServiceServicer):
         raise NotReady("this balancer does not preheat yet")
 
     async def WatchMesh(self, request: pb.WatchMeshRequest, context: Any) -> AsyncIterator[pb.WatchMeshResponse]:
-        raise NotReady("this balancer does not let itself be watched yet")
-        yield pb.WatchMeshResponse()
+        self._callers.check_operator(rpc.bearer(context))
+        async with aclosing(self._operations.watch((request.interval_ms or INTERVAL_MS) / 1000)) as looks:
+            async for look in looks:
+                yield pb.WatchMeshResponse(mesh=wire.mesh(look.snapshot), events=map(wire.event, look.events))
 
     async def _action(self, request: pb.SendCommandRequest) -> Action:
         match request.WhichOneof("action"):

@@ -4,7 +4,7 @@ Ties membership, ledger, standings and orders together so that they never disagr
 exactly while it may be picked, and the orders are those of the current epoch.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from balancer import scoring
@@ -66,6 +66,10 @@ class Mesh:
     def alive(self) -> list[Edge]:
         """The edges that the mesh view names."""
         return self._members.alive()
+
+    def edges(self) -> Iterator[Edge]:
+        """Every edge, the dead of the last ten minutes included."""
+        return iter(self._members)
 
     def ready(self) -> list[EdgeIdentity]:
         """The edges whose reports are fresh."""

@@ -32,9 +32,23 @@ class BalancerMetrics:
         self.commands = counter(
             "commands_total", "Commands to edges: ok, failed, refused, lost, late, unreachable", "result"
         )
+        self.purges_owed = counter(
+            "purges_owed_total", "Purges sent to edges that had been away: done, failed", "result"
+        )
+        self.purges_kept = Gauge(_PREFIX + "purges_kept", "Purges of the last day", registry=registry)
+        self.purges_forgotten = counter("purges_forgotten_total", "Purges dropped because there were too many")
+        self.watches_refused = counter("watches_refused_total", "WatchMesh calls over the limit of watchers")
+        self.events = counter("events_total", "Events told to operators, by kind", "kind")
+        self.steered = counter(
+            "steered_total", "HLS steering manifests: kept or moved the player, or named a start", "way"
+        )
+        self.watchers = Gauge(_PREFIX + "watchers", "WatchMesh streams", registry=registry)
+        self.edges_desired = Gauge(
+            _PREFIX + "edges_desired", "Edges that a region should have for its load", ["region"], registry=registry
+        )
         self.directory_failures = counter("directory_failures_total", "Failed calls to Valkey")
         self.directory_up = Gauge(
-            _PREFIX + "directory_up", "1 while the edge directory in Valkey is mirrored", registry=registry
+            _PREFIX + "directory_up", "1 while directory and purges are exchanged with Valkey", registry=registry
         )
         self.registry = registry
 

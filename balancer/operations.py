@@ -1,11 +1,14 @@
 """What operators may do: look at the mesh, and order edges to warm, drop or drain."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncGenerator, Sequence
 
-from balancer.commands import Action, Answer
-from balancer.mesh import EdgeView, Mesh
+from balancer.commands import Action, Answer, Drain, Prewarm, Purge
+from balancer.events import Kind
+from balancer.mesh import Mesh
+from balancer.purging import Purging
 from balancer.reports import Reports
 from balancer.songs import Songs
+from balancer.watching import Look, Snapshot, Watching
 from reprise.errors import InvalidRequest, NotFound
 from reprise.ids import check_uuid
 
@@ -15,19 +18,33 @@ SONGS_MAX = 100
 class Operations:
     """The operators' side of the balancer; callers have been checked already."""
 
-    def __init__(self, mesh: Mesh, reports: Reports, songs: Songs, clock: Callable[[], float]) -> None:
+    def __init__(self, mesh: Mesh, reports: Reports, purging: Purging, songs: Songs, watching: Watching) -> None:
         self._mesh = mesh
         self._reports = reports
+        self._purging = purging
         self._songs = songs
-        self._clock = clock
+        self._watching = watching
 
-    def mesh(self) -> tuple[list[EdgeView], int]:
-        """Every edge, and the epoch of the view."""
-        return self._mesh.views(self._clock()), self._mesh.epoch
+    def mesh(self) -> Snapshot:
+        """Every edge and region, and the epoch of the view."""
+        return self._watching.snapshot()
+
+    def watch(self, interval_s: float) -> AsyncGenerator[Look]:
+        """The same again and again, with what happened in between; ends when this balancer stops."""
+        return self._watching.watch(interval_s)
 
     async def send(self, edge_ids: Sequence[str], action: Action) -> list[Answer]:
-        """Sends to these edges, or to all that are connected, and waits for what becomes of it."""
-        return await self._reports.ask(list(dict.fromkeys(edge_ids)), action)
+        """Sends to these edges, or to all that are connected, and waits for what becomes of it.
+
+        A purge reaches the edges that are away too, when they are back.
+        """
+        named = tuple(dict.fromkeys(edge_ids))
+        for edge_id in named:
+            self._mesh.edge(edge_id)
+        self._watching.note(Kind.COMMAND, named[0] if len(named) == 1 else "", f"{_words(action)} {_whom(named)}")
+        if isinstance(action, Purge):
+            return await self._purging.order(named, action.rendition_ids)
+        return await self._reports.ask(named, action)
 
     async def rendition_ids(self, song_ids: Sequence[str]) -> tuple[str, ...]:
         """All renditions of these songs; raises NotFound that names the first song without any."""
@@ -40,3 +57,17 @@ class Operations:
             if not found[song_id]:
                 raise NotFound(f"there is no song {song_id}, or it has no rendition")
         return tuple(rendition.rendition_id for song_id in song_ids for rendition in found[song_id])
+
+
+def _words(action: Action) -> str:
+    match action:
+        case Prewarm(rendition_ids, prefix_only):
+            return f"prewarm {len(rendition_ids)} renditions{', their beginnings only,' if prefix_only else ''}"
+        case Purge(rendition_ids):
+            return f"purge {len(rendition_ids)} renditions"
+        case Drain(deadline_s):
+            return f"drain within {deadline_s} s"
+
+
+def _whom(edge_ids: Sequence[str]) -> str:
+    return f"on {len(edge_ids)} edges" if edge_ids else "on every edge"

@@ -82,7 +82,19 @@ class Reports:
         """Sends a command to each edge and gathers what became of it; no edge ids means every connected edge."""
         for edge_id in edge_ids:
             self._mesh.edge(edge_id)
-        return await asyncio.gather(*(self._ask(edge_id, action) for edge_id in edge_ids or list(self._sessions)))
+        return await asyncio.gather(*(self.ask_edge(edge_id, action) for edge_id in edge_ids or self.connected()))
+
+    async def ask_edge(self, edge_id: str, action: Action) -> Answer:
+        """The same for one edge, whether it is known or not."""
+        session = self._sessions.get(edge_id)
+        if session is None:
+            self._metrics.commands.labels("unreachable").inc()
+            return Answer(edge_id, ok=False, detail="it is not connected to this balancer")
+        return await session.commands.ask(action)
+
+    def connected(self) -> list[str]:
+        """The edges that have a report stream to this balancer."""
+        return list(self._sessions)
 
     def renew_grants(self, now: float) -> None:
         """To be called now and then: has views sent again whose relay grants grow old."""
@@ -152,13 +164,6 @@ class Reports:
         session.commands.stream_ended()
         if not self._stopping:  # else the streams end because of us: the edges are as good as before
             self._mesh.lost(edge_id, session.stream, self._clock())
-
-    async def _ask(self, edge_id: str, action: Action) -> Answer:
-        session = self._sessions.get(edge_id)
-        if session is None:
-            self._metrics.commands.labels("unreachable").inc()
-            return Answer(edge_id, ok=False, detail="it is not connected to this balancer")
-        return await session.commands.ask(action)
 
     def _view_changed(self) -> None:
         for session in self._sessions.values():

@@ -95,7 +95,8 @@ class Router:
             self._mint.listen(pick.edge_id, session_id, song_id, rendition.rendition_id, rendition.bitrate_bps)
             for pick in picks
         ]
-        self._mesh.assign(picks[0].edge_id, minted[0].grant_id, rendition.bitrate_bps, now)
+        if want.playing_edge_id not in {pick.edge_id for pick in picks}:  # else the edge's reports count it already
+            self._mesh.assign(picks[0].edge_id, minted[0].grant_id, rendition.bitrate_bps, now)
         return SongRoute(song_id, rendition, self._candidates(picks, minted, f"{song_id}/{rendition.rendition_id}"))
 
     def _candidates(self, picks: Sequence[Pick], minted: Sequence[Minted], path: str) -> tuple[Candidate, ...]:

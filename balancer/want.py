@@ -21,6 +21,8 @@ class Want:
     region: str
     session_id: str
     failed_edge_ids: frozenset[str]
+    # The edge that the listener hears already, which so expects nothing new; empty when there is none.
+    playing_edge_id: str = ""
 
 
 def checked(
@@ -30,6 +32,7 @@ def checked(
     region: str = "",
     session_id: str = "",
     failed_edge_ids: list[str] | None = None,
+    playing_edge_id: str = "",
 ) -> Want:
     """A Want without repetitions; raises InvalidRequest that names what is wrong."""
     failed = failed_edge_ids or []
@@ -45,6 +48,7 @@ def checked(
     for value, what in (
         (region, "region"),
         (session_id, "session_id"),
+        (playing_edge_id, "the pathway"),
         *((edge, "failed_edge_ids") for edge in failed),
     ):
         if value or what == "failed_edge_ids":
@@ -56,4 +60,5 @@ def checked(
         region=region,
         session_id=session_id,
         failed_edge_ids=frozenset(failed),
+        playing_edge_id=playing_edge_id,
     )

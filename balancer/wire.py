@@ -2,24 +2,14 @@
 
 from collections.abc import AsyncIterable, AsyncIterator
 
-from balancer.commands import Answer, Command, Drain, Prewarm, Purge
+from balancer.commands import Command, Drain, Prewarm, Purge
 from balancer.edges import HEAT_ROWS_MAX, EdgeCounters, EdgeIdentity, EdgeLoad, SongHeat
-from balancer.membership import State
-from balancer.mesh import EdgeView
 from balancer.reports import CommandResult, Incoming, Outgoing
 from balancer.routing import Candidate, Routed, SongRoute
 from balancer.views import View
 from balancer.want import Want, checked
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.errors import InvalidRequest
-
-# An edge that has not reported yet takes no work, as one that has stopped to.
-_STATES = {
-    State.JOINING: pb.EDGE_STATE_SUSPECT,
-    State.READY: pb.EDGE_STATE_READY,
-    State.SUSPECT: pb.EDGE_STATE_SUSPECT,
-    State.DEAD: pb.EDGE_STATE_DEAD,
-}
 
 
 def want(request: pb.RouteRequest) -> Want:
@@ -61,24 +51,6 @@ def outgoing(message: Outgoing) -> pb.ReportLoadResponse:
     return pb.ReportLoadResponse(command=_command(message))
 
 
-def edge_status(view: EdgeView) -> pb.EdgeStatus:
-    state = _STATES[view.state]
-    if view.draining and view.state is not State.DEAD:
-        state = pb.EDGE_STATE_DRAINING
-    return pb.EdgeStatus(
-        hello=_hello(view.identity),
-        state=state,
-        last_report=_report(view.load) if view.load else None,
-        report_age_ms=max(0, int(view.report_age_s * 1000)),
-        utilisation=view.utilisation,
-        pending_grants=view.pending.grants,
-    )
-
-
-def answer(value: Answer) -> pb.SendCommandResponse.Answer:
-    return pb.SendCommandResponse.Answer(edge_id=value.edge_id, ok=value.ok, detail=value.detail)
-
-
 def _route(route: SongRoute) -> pb.SongRoute:
     candidates = [_candidate(candidate) for candidate in route.candidates]
     return pb.SongRoute(song_id=route.song_id, rendition=route.rendition, candidates=candidates)
@@ -110,18 +82,6 @@ def _identity(hello: pb.Hello) -> EdgeIdentity:
     )
 
 
-def _hello(identity: EdgeIdentity) -> pb.Hello:
-    return pb.Hello(
-        edge_id=identity.edge_id,
-        region=identity.region,
-        grpc_address=identity.grpc_address,
-        http_url=identity.http_url,
-        boot_id=identity.boot_id,
-        nic_capacity_bps=identity.nic_capacity_bps,
-        stream_limit=identity.stream_limit,
-    )
-
-
 def _load(report: pb.LoadReport) -> EdgeLoad:
     heat = report.heat[:HEAT_ROWS_MAX]
     counters = report.counters
@@ -135,31 +95,6 @@ def _load(report: pb.LoadReport) -> EdgeLoad:
         seen_grant_ids=tuple(report.seen_grant_ids),
         heat=tuple(SongHeat(row.rendition_id, row.live_bps, row.waiting_followers) for row in heat),
         counters=EdgeCounters(
-            requests=counters.requests,
-            ram_hits=counters.ram_hits,
-            disk_hits=counters.disk_hits,
-            fills=counters.fills,
-            sent_bytes=counters.sent_bytes,
-            ram_bytes=counters.ram_bytes,
-            disk_bytes=counters.disk_bytes,
-        ),
-    )
-
-
-def _report(load: EdgeLoad) -> pb.LoadReport:
-    counters = load.counters
-    return pb.LoadReport(
-        sequence=load.sequence,
-        active_streams=load.active_streams,
-        nic_tx_bps=load.nic_tx_bps,
-        committed_bps=load.committed_bps,
-        loop_lag_ms=load.loop_lag_ms,
-        draining=load.draining,
-        heat=[
-            pb.SongHeat(rendition_id=h.rendition_id, live_bps=h.live_bps, waiting_followers=h.waiting_followers)
-            for h in load.heat
-        ],
-        counters=pb.EdgeCounters(
             requests=counters.requests,
             ram_hits=counters.ram_hits,
             disk_hits=counters.disk_hits,

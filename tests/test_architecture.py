@@ -19,11 +19,12 @@ PACKAGES = ("balancer", "catalog", "edge_node", "origin", "reprise")
 # Decisions without I/O, clock or chance. A module that is named here and gone fails the test: the list stays true.
 PURE = frozenset(
     {
-        "balancer.callers", "balancer.edges", "balancer.ledger", "balancer.membership", "balancer.mesh",
-        "balancer.minting", "balancer.orders", "balancer.renditions", "balancer.scoring", "balancer.standings",
+        "balancer.callers", "balancer.edges", "balancer.events", "balancer.ledger", "balancer.membership",
+        "balancer.mesh", "balancer.minting", "balancer.orders", "balancer.purges", "balancer.regions", "balancer.renditions",
+        "balancer.scaling", "balancer.steering", "balancer.scoring", "balancer.standings",
         "balancer.views", "balancer.want",
-        "catalog.cursors", "catalog.listing", "catalog.model", "catalog.normalise", "catalog.publication",
-        "catalog.query", "catalog.resume", "catalog.spelling",
+        "catalog.cursors", "catalog.listing", "catalog.model", "catalog.moments", "catalog.normalise",
+        "catalog.operators", "catalog.publication", "catalog.query", "catalog.resume", "catalog.spelling",
         "edge_node.breaker", "edge_node.coalescing", "edge_node.disk_admission", "edge_node.eviction",
         "edge_node.homes", "edge_node.pages", "edge_node.play_stream", "edge_node.ranges", "edge_node.scrub_pace",
         "edge_node.sidecar", "edge_node.sources", "edge_node.tally", "edge_node.workers.messages",
@@ -36,7 +37,7 @@ PURE = frozenset(
 )  # fmt: skip
 PURE_MAY_IMPORT = frozenset(
     {
-        "base64", "binascii", "bisect", "collections", "dataclasses", "email", "enum", "functools", "hashlib", "heapq",
+        "base64", "binascii", "bisect", "collections", "dataclasses", "datetime", "email", "enum", "functools", "hashlib", "heapq",
         "hmac", "http", "itertools", "json", "math", "re", "struct", "typing", "unicodedata", "urllib", "uuid", "zlib",
         # Computation only: CBOR, signatures, a mapping with a bound, protobuf's error.
         "cbor2", "cryptography", "cachetools", "google",
@@ -46,7 +47,7 @@ PURE_MAY_IMPORT = frozenset(
 # Where messages of the services are built and read; deeper code sees our own values.
 MESSAGE_MODULES = re.compile(
     r"""reprise\.cli\.\w+|\w+(\.\w+)*\.(
-        __main__|servicer|admin_servicer|wire|\w+_client|upstream|web_door|play_stream|publish|reporting|commands|load
+        __main__|servicer|admin_servicer|(operator_)?wire|\w+_client|upstream|web_door|play_stream|publish|reporting|commands|load
     )""",
     re.VERBOSE,
 )

@@ -12,11 +12,12 @@ from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
 from structlog.testing import capture_logs
 
-from balancer import directory
+from balancer import valkey
 from balancer.directory import BUCKET_S, Directory, decode, encode
 from balancer.membership import State
 from balancer.mesh import Mesh
 from balancer.metrics import BalancerMetrics
+from balancer.valkey import ValkeyLine
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.config import ConfigError
 from reprise.engines.ports import free_ports
@@ -32,12 +33,14 @@ class Mirror:
     """A directory over a mesh of its own; `unix_s` is the time of day."""
 
     def __init__(self, url: str) -> None:
-        self.client = directory.connect(url)
+        self.client = valkey.connect(url)
         self.mesh = Mesh(epoch=1, now=0.0)
         self.registry = CollectorRegistry()
         self.unix_s = float(NOON)
         metrics = BalancerMetrics(self.registry)
-        self.directory = Directory(self.client, self.mesh, metrics, lambda: 0.0, lambda: self.unix_s)
+        self.directory = Directory(self.client, self.mesh, lambda: 0.0, lambda: self.unix_s)
+        self.line = ValkeyLine(metrics)
+        self.line.add(self.directory.refresh)
 
     def up(self) -> float | None:
         return self.registry.get_sample_value("reprise_balancer_directory_up")
@@ -48,7 +51,7 @@ class Mirror:
 
 @asynccontextmanager
 async def mirroring(mirror: Mirror) -> AsyncIterator[Mirror]:
-    task = asyncio.create_task(mirror.directory.run())
+    task = asyncio.create_task(mirror.line.run())
     try:
         yield mirror
     finally:
@@ -117,8 +120,8 @@ def test_decoding_is_the_reverse_of_encoding() -> None:
 
 
 async def test_an_outage_is_one_line_and_a_count(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(directory, "MIRROR_S", 0.001)
-    monkeypatch.setattr(directory, "PAUSE_S_MAX", 0.01)
+    monkeypatch.setattr(valkey, "ROUND_S", 0.001)
+    monkeypatch.setattr(valkey, "PAUSE_S_MAX", 0.01)
     (port,) = free_ports(1)
     mirror = Mirror(f"redis://127.0.0.1:{port}/0")
     with capture_logs() as lines:
@@ -130,7 +133,7 @@ async def test_an_outage_is_one_line_and_a_count(monkeypatch: pytest.MonkeyPatch
 
 async def test_a_url_that_is_none_is_named() -> None:
     with pytest.raises(ConfigError, match="valkey_url is not a Valkey address"):
-        _ = directory.connect("valkey.example")
+        _ = valkey.connect("valkey.example")
 
 
 async def test_routes_are_the_same_with_valkey_dead(tmp_path: Path) -> None:
