@@ -14,8 +14,10 @@ from catalog.database import Database
 from catalog.metrics import CatalogMetrics
 from catalog.migrate import migrate
 from catalog.model import COVERS_PATH
+from catalog.operators import Operators
 from catalog.progress import Progress
 from catalog.publish import Publisher
+from catalog.releases import Releases
 from catalog.search import Search
 from catalog.servicer import CatalogServicer
 from catalog.settings import Settings
@@ -60,13 +62,15 @@ async def build(settings: Settings) -> AsyncIterator[App]:
             await stack.enter_async_context(s3.client(bucket)), bucket.name, settings.cover_cache_bytes_max, metrics
         )
         publisher = Publisher(database, lambda: uuid7(time.time_ns() // 1_000_000, secrets.randbits(80)), metrics)
+        operators = Operators(derive_key(mesh_key, OPERATOR), time.time)
         servicer = CatalogServicer(
             Search(database, cursor_key, metrics),
             Browse(database, cursor_key),
             Songs(database),
             Progress(database, metrics),
+            operators,
         )
-        admin = CatalogAdminServicer(publisher, derive_key(mesh_key, OPERATOR), time.time)
+        admin = CatalogAdminServicer(publisher, Releases(database, cursor_key, metrics), operators)
         loop_lag = LoopLag("catalog")
         yield App(
             name="catalog",

@@ -1,7 +1,8 @@
 """Lists of artists, releases, genres and songs, page by page.
 
 Every list is walked along an index from the last key shown: no OFFSET and no count, so the thousandth page costs what the first
-does. "Newest" is the order of ids, which are UUIDv7.
+does. "Newest" is the order of ids, which are UUIDv7. Releases and songs are listed from their moment on; artists and genres,
+which have none, as soon as they are known.
 """
 
 import uuid
@@ -14,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog import cursors
 from catalog import tables as t
+from catalog.availability import is_out
 from catalog.database import Database
 from catalog.listing import Filter, Kind, Listing
 from catalog.model import Artist, Genre, Release, Song
@@ -71,13 +73,19 @@ class Browse:
 async def _check_exists(connection: AsyncConnection, listing: Listing) -> None:
     assert listing.filter is not None
     table = _TABLES[listing.filter]
-    if (await connection.execute(sa.select(table.c.id).where(table.c.id == listing.filter_id))).first() is None:
+    known = sa.select(table.c.id).where(table.c.id == listing.filter_id)
+    if listing.filter is Filter.RELEASE:
+        known = known.where(is_out(t.release.c.available_from))
+    if (await connection.execute(known)).first() is None:
         raise NotFound(f"no such {listing.filter.value}: {listing.filter_id}")
 
 
 def _walk(listing: Listing) -> _Walk:
     by_key, by_id = _ORDERS[listing.kind]
     rows = sa.select()
+    # The songs of a release come out with it, and `_check_exists` has asked for that.
+    if listing.kind in _AVAILABLE and listing.filter is not Filter.RELEASE:
+        rows = rows.where(is_out(_AVAILABLE[listing.kind]))
     if listing.filter is Filter.ARTIST:
         names = t.artist_credit_name.c
         owner = t.release if listing.kind is Kind.RELEASES else t.recording
@@ -85,7 +93,7 @@ def _walk(listing: Listing) -> _Walk:
         rows = rows.where(owner.c.credit_id.in_(credits_))
     elif listing.filter is Filter.GENRE:
         link = t.recording_genre.c
-        rows = rows.where(link.genre_id == listing.filter_id)
+        rows = rows.where(link.genre_id == listing.filter_id, link.recording_id == t.recording.c.id)
         by_key, by_id = (link.title_key, link.recording_id), (link.recording_id,)
     elif listing.filter is Filter.RELEASE:
         link = t.track.c
@@ -133,6 +141,8 @@ _ENTRIES: dict[Kind, Any] = {
     Kind.GENRES: _genres,
     Kind.SONGS: load_songs,
 }
+# Kinds whose entries have a moment.
+_AVAILABLE = {Kind.RELEASES: t.release.c.available_from, Kind.SONGS: t.recording.c.available_from}
 # The natural order of each kind, and the order of arrival.
 _ORDERS: dict[Kind, tuple[tuple[sa.Column[Any], ...], tuple[sa.Column[Any], ...]]] = {
     Kind.ARTISTS: ((t.artist.c.sort_key, t.artist.c.id), (t.artist.c.id,)),

@@ -19,6 +19,12 @@ class CatalogMetrics:
             ["outcome"],
             registry=registry,
         )
+        self.releases = Counter(
+            "reprise_catalog_releases_total",
+            "Releases given a moment by outcome: scheduled, published (at once) or unchanged",
+            ["outcome"],
+            registry=registry,
+        )
         self.progress_saves = Counter(
             "reprise_catalog_progress_saves_total",
             "Saves by outcome: accepted, resent or stale",

@@ -72,6 +72,16 @@ class Song:
     renditions: tuple[Rendition, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Upcoming:
+    """A release to come, with songs of it."""
+
+    release_id: str
+    title: str
+    at_unix_ms: int
+    songs: tuple[Song, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Publication:
     """A song as ingest hands it in: names, not ids. `publication.check` says what a valid one is."""
@@ -91,3 +101,5 @@ class Publication:
     explicit: bool = False
     cover_sha256: str = ""
     cover_mime_type: str = ""
+    # 0 leaves it to the release.
+    available_from_unix_ms: int = 0

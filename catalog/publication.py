@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 
-from catalog import normalise
+from catalog import moments, normalise
 from catalog.model import Credit, Publication, Rendition
 from reprise.errors import InvalidRequest
 from reprise.ids import check_sha256
@@ -34,6 +34,7 @@ def check(offered: Publication) -> Publication:
     for genre in offered.genres:
         _check_name(genre, "genres")
     _check_facts(offered)
+    _check_moment(offered)
     _check_count(offered.renditions, RENDITIONS_MAX, "renditions")
     if not offered.renditions:
         raise InvalidRequest("renditions is empty: a song needs at least one encoding")
@@ -106,6 +107,16 @@ def _check_facts(offered: Publication) -> None:
     if offered.cover_sha256:
         check_sha256(offered.cover_sha256, "cover_sha256")
         _check_text(offered.cover_mime_type, "cover_mime_type")
+
+
+def _check_moment(offered: Publication) -> None:
+    moment = offered.available_from_unix_ms
+    if not 0 <= moment <= moments.MOMENT_MS_MAX:
+        raise InvalidRequest(f"available_from_unix_ms must be 0 to {moments.MOMENT_MS_MAX}, not {moment}")
+    if moment and not offered.album:
+        raise InvalidRequest(
+            f"available_from_unix_ms needs an album: {offered.title!r} has none, and only releases come out"
+        )
 
 
 def _check_rendition(rendition: Rendition) -> None:

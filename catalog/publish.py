@@ -10,13 +10,14 @@ Races, and why they end well:
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from catalog import normalise, publication, search_index
+from catalog import moments, normalise, publication, search_index
 from catalog import tables as t
 from catalog.database import Database
 from catalog.metrics import CatalogMetrics
@@ -34,6 +35,14 @@ class Published:
     created: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Release:
+    """What a song has from its release; None and None when it is on none."""
+
+    release_id: uuid.UUID | None
+    available_from: datetime | None
+
+
 class Publisher:
     """Writes songs. `new_id` makes UUIDv7s."""
 
@@ -43,7 +52,7 @@ class Publisher:
         self._metrics = metrics
 
     async def publish(self, offered: Publication) -> Published:
-        """The song of `offered`, committed. Raises InvalidRequest or Unavailable."""
+        """The song of `offered`, committed. Raises InvalidRequest, NotReady (its release's moment) or Unavailable."""
         publication.check(offered)
         published = await self._database.write(lambda connection: self._publish(connection, offered))
         self._metrics.publications.labels("created" if published.created else "known").inc()
@@ -74,10 +83,10 @@ class Publisher:
         song = await self._assign_artists(connection, song)
         credit_ids = await self._credit_ids(connection, [song.artists, song.album_artists or song.artists])
         genre_ids = await self._genre_ids(connection, song.genres)
-        release_id = await self._release_id(connection, song, credit_ids[1], cover)
-        await _insert_recording(connection, song_id, song, credit_ids[0], cover)
-        await _insert_details(connection, song_id, song, genre_ids, release_id)
-        await search_index.add(connection, song_id, song)
+        release = await self._release(connection, song, credit_ids[1], cover)
+        await _insert_recording(connection, song_id, song, credit_ids[0], cover, release.available_from)
+        await _insert_details(connection, song_id, song, genre_ids, release.release_id)
+        await search_index.add(connection, song_id, song, release.available_from)
         return Published(song_id, created=True)
 
     async def _insert_image(self, connection: AsyncConnection, song: Publication) -> bytes | None:
@@ -128,12 +137,13 @@ class Publisher:
         ids = await self._ids_by(connection, t.genre.c.name_key, rows)
         return [ids[key] for key in rows]
 
-    async def _release_id(
+    async def _release(
         self, connection: AsyncConnection, song: Publication, credit_id: uuid.UUID, cover: bytes | None
-    ) -> uuid.UUID | None:
-        """The release of that title and first artist, made when new; its first cover stays."""
+    ) -> _Release:
+        """The release of that title and first artist, made when new; its first cover and its moment stay."""
         if not song.album:
-            return None
+            return _Release(None, None)
+        moment = song.available_from_unix_ms
         first_artist_id = uuid.UUID((song.album_artists or song.artists)[0].artist_id)
         title_key = normalise.key(song.album)
         row = {
@@ -144,6 +154,7 @@ class Publisher:
             "credit_id": credit_id,
             "date": song.date,
             "cover": cover,
+            "available_from": moments.at(moment) if moment else None,
         }
         unique = (t.release.c.title_key, t.release.c.first_artist_id)
         of_song = (t.release.c.title_key == title_key) & (t.release.c.first_artist_id == first_artist_id)
@@ -151,8 +162,11 @@ class Publisher:
         if cover is not None:
             without = of_song & t.release.c.cover.is_(None)
             await connection.execute(sa.update(t.release).where(without).values(cover=cover))
-        release_id: uuid.UUID = (await connection.execute(sa.select(t.release.c.id).where(of_song))).scalar_one()
-        return release_id
+        # Locked, so that a change of its moment waits for this song, or this song for the change.
+        kept = sa.select(t.release.c.id, t.release.c.available_from).where(of_song).with_for_update(read=True)
+        found = (await connection.execute(kept)).one()
+        moments.check_agrees(song.album, moments.unix_ms(found.available_from), moment)
+        return _Release(found.id, found.available_from)
 
     async def _ids_by(
         self,
@@ -183,7 +197,12 @@ def _artist_row(name: str) -> dict[str, Any]:
 
 
 async def _insert_recording(
-    connection: AsyncConnection, song_id: uuid.UUID, song: Publication, credit_id: uuid.UUID, cover: bytes | None
+    connection: AsyncConnection,
+    song_id: uuid.UUID,
+    song: Publication,
+    credit_id: uuid.UUID,
+    cover: bytes | None,
+    available_from: datetime | None,
 ) -> None:
     row = {
         "id": song_id,
@@ -194,6 +213,7 @@ async def _insert_recording(
         "date": song.date,
         "explicit": song.explicit,
         "cover": cover,
+        "available_from": available_from,
     }
     await connection.execute(sa.insert(t.recording), row)
 

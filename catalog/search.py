@@ -14,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog import cursors, normalise, query, spelling
 from catalog import tables as t
+from catalog.availability import is_out
 from catalog.database import Database
 from catalog.metrics import CatalogMetrics
 from catalog.model import Song
@@ -170,7 +171,8 @@ def _statement(lanes: Sequence[_Lane], earlier: Sequence[_Predicate], after: _Pl
 
 def _lane_rows(lane: _Lane, excluded: Sequence[_Predicate], after: _Place, count: int) -> _Rows:
     song_id = t.song_search.c.recording_id
-    rows = sa.select(lane.order.label("at"), song_id).where(lane.predicate, *map(sa.not_, excluded))
+    seen = is_out(t.song_search.c.available_from)
+    rows = sa.select(lane.order.label("at"), song_id).where(lane.predicate, seen, *map(sa.not_, excluded))
     if after.song_id is not None:
         place = sa.tuple_(sa.literal(after.at), sa.literal(after.song_id))
         rows = rows.where(sa.tuple_(lane.order, song_id) > place)

@@ -1,6 +1,7 @@
 """Keeps the tables that search reads: one row per song, and every word of the catalog with its deletions."""
 
 import uuid
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR, insert
@@ -11,8 +12,10 @@ from catalog import tables as t
 from catalog.model import Publication
 
 
-async def add(connection: AsyncConnection, song_id: uuid.UUID, song: Publication) -> None:
-    """Makes a song findable when the transaction commits."""
+async def add(
+    connection: AsyncConnection, song_id: uuid.UUID, song: Publication, available_from: datetime | None
+) -> None:
+    """Makes a song findable when the transaction commits and its moment has come."""
     words = publication.words(song)
     row = {
         "recording_id": song_id,
@@ -22,6 +25,7 @@ async def add(connection: AsyncConnection, song_id: uuid.UUID, song: Publication
         "exact_names": sorted(publication.exact_names(song)),
         # Lexemes as they are: PostgreSQL's own text parsing would split and fold once more.
         "words": sa.func.array_to_tsvector(sa.cast(sorted(words), ARRAY(sa.Text)), type_=TSVECTOR),
+        "available_from": available_from,
     }
     await connection.execute(sa.insert(t.song_search).values(row))
     await _learn(connection, words)

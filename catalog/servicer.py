@@ -4,9 +4,11 @@ from typing import Any
 
 from catalog import wire
 from catalog.browse import Browse
+from catalog.operators import Operators
 from catalog.progress import Progress
 from catalog.search import Search
 from catalog.songs import Songs
+from reprise import rpc
 from reprise.catalog.v1 import catalog_service_pb2 as pb
 from reprise.catalog.v1 import catalog_service_pb2_grpc as pb_grpc
 from reprise.ids import check_uuid
@@ -18,11 +20,12 @@ BROWSE_PAGE = 50
 class CatalogServicer(pb_grpc.CatalogServiceServicer):
     """What each method does and how it fails is written in the proto."""
 
-    def __init__(self, search: Search, browse: Browse, songs: Songs, progress: Progress) -> None:
+    def __init__(self, search: Search, browse: Browse, songs: Songs, progress: Progress, operators: Operators) -> None:
         self._search = search
         self._browse = browse
         self._songs = songs
         self._progress = progress
+        self._operators = operators
 
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:
         page = await self._search.search(request.query, wire.page_size(request.page_size, SEARCH_PAGE), request.cursor)
@@ -34,7 +37,9 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
         return wire.browse_response(listing.kind, page.entries, page.next_cursor)
 
     async def GetSongs(self, request: pb.GetSongsRequest, context: Any) -> pb.GetSongsResponse:
-        songs = await self._songs.get(wire.song_ids(request.song_ids))
+        if request.upcoming:
+            self._operators.check(rpc.bearer(context))
+        songs = await self._songs.get(wire.song_ids(request.song_ids), upcoming=request.upcoming)
         known = {song.song_id for song in songs}
         unknown = [song_id for song_id in request.song_ids if song_id not in known]
         return pb.GetSongsResponse(songs=map(wire.song_message, songs), unknown_song_ids=unknown)

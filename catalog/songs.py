@@ -10,6 +10,7 @@ from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog import tables as t
+from catalog.availability import is_out
 from catalog.database import Database
 from catalog.model import Credit, Genre, Release, Rendition, Song
 
@@ -22,16 +23,20 @@ class Songs:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def get(self, song_ids: Sequence[Id]) -> list[Song]:
-        """The known ones of `song_ids`, in that order. Raises Unavailable."""
-        return await self._database.read(lambda connection: load_songs(connection, song_ids))
+    async def get(self, song_ids: Sequence[Id], *, upcoming: bool = False) -> list[Song]:
+        """Those of `song_ids` that are out, or with `upcoming` all known ones, in that order. Raises Unavailable."""
+        condition = sa.true() if upcoming else is_out(t.recording.c.available_from)
+        return await self._database.read(lambda connection: load_songs(connection, song_ids, condition))
 
 
-async def load_songs(connection: AsyncConnection, song_ids: Sequence[Id]) -> list[Song]:
-    """The known ones of `song_ids`, in that order."""
-    rows = {
-        row.id: row for row in await connection.execute(sa.select(t.recording).where(t.recording.c.id.in_(song_ids)))
-    }
+async def load_songs(
+    connection: AsyncConnection, song_ids: Sequence[Id], condition: sa.ColumnElement[bool] | None = None
+) -> list[Song]:
+    """The known ones of `song_ids` whose recordings meet the condition, out or not, in that order."""
+    wanted = sa.select(t.recording).where(t.recording.c.id.in_(song_ids))
+    if condition is not None:
+        wanted = wanted.where(condition)
+    rows = {row.id: row for row in await connection.execute(wanted)}
     if not rows:
         return []
     tracks = await _first_tracks(connection, rows)

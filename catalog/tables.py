@@ -79,8 +79,11 @@ release = sa.Table(
     _ref("credit_id", "artist_credit.id", index=True),
     sa.Column("date", sa.Text, nullable=False),
     _ref("cover", "image.sha256", nullable=True),
+    # From when listeners find and play it; null for what was never held back.
+    sa.Column("available_from", sa.DateTime(timezone=True)),
     sa.UniqueConstraint("title_key", "first_artist_id"),
     sa.Index(None, "title_key", "id"),
+    sa.Index(None, "available_from", "id", postgresql_where=sa.text("available_from IS NOT NULL")),
 )
 # A song.
 recording = sa.Table(
@@ -94,6 +97,8 @@ recording = sa.Table(
     sa.Column("date", sa.Text, nullable=False),
     sa.Column("explicit", sa.Boolean, nullable=False),
     _ref("cover", "image.sha256", nullable=True),
+    # Its release's, repeated here and in `song_search` so that lists and searches need no join.
+    sa.Column("available_from", sa.DateTime(timezone=True)),
     sa.Index(None, "title_key", "id"),
 )
 track = sa.Table(
@@ -156,6 +161,7 @@ song_search = sa.Table(
     sa.Column("exact_titles", ARRAY(sa.Text), nullable=False),
     sa.Column("exact_names", ARRAY(sa.Text), nullable=False),
     sa.Column("words", TSVECTOR, nullable=False),
+    sa.Column("available_from", sa.DateTime(timezone=True)),
     sa.Index(None, "title_key", "recording_id"),
     sa.Index(None, "artist_key", "recording_id"),
     sa.Index(None, "exact_titles", postgresql_using="gin"),

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 from catalog.listing import Filter, Kind, Listing
-from catalog.model import COVERS_PATH, Artist, Credit, Genre, Publication, Release, Rendition, Song
+from catalog.model import COVERS_PATH, Artist, Credit, Genre, Publication, Release, Rendition, Song, Upcoming
 from catalog.resume import Point
 from reprise.catalog.v1 import catalog_service_pb2 as pb
 from reprise.errors import InvalidRequest
@@ -110,6 +110,7 @@ def publication(request: pb.PublishSongRequest) -> Publication:
         explicit=request.explicit,
         cover_sha256=request.cover_sha256,
         cover_mime_type=request.cover_mime_type,
+        available_from_unix_ms=request.available_from_unix_ms,
     )
 
 
@@ -119,6 +120,15 @@ def browse_response(
     answer = pb.BrowseResponse(next_cursor=next_cursor)
     getattr(answer, kind.value).extend(map(_entry, entries))
     return answer
+
+
+def upcoming_message(release: Upcoming) -> pb.ListUpcomingResponse.Upcoming:
+    return pb.ListUpcomingResponse.Upcoming(
+        release_id=release.release_id,
+        title=release.title,
+        at_unix_ms=release.at_unix_ms,
+        songs=map(song_message, release.songs),
+    )
 
 
 def song_message(song: Song) -> types.Song:

@@ -37,8 +37,9 @@ PURE = frozenset(
 )  # fmt: skip
 PURE_MAY_IMPORT = frozenset(
     {
-        "base64", "binascii", "bisect", "collections", "dataclasses", "datetime", "email", "enum", "functools", "hashlib", "heapq",
-        "hmac", "http", "itertools", "json", "math", "re", "struct", "typing", "unicodedata", "urllib", "uuid", "zlib",
+        "base64", "binascii", "bisect", "collections", "dataclasses", "datetime", "email", "enum", "functools", "hashlib",
+        "heapq", "hmac", "http", "itertools", "json", "math", "re", "struct", "typing", "unicodedata", "urllib", "uuid",
+        "zlib",
         # Computation only: CBOR, signatures, a mapping with a bound, protobuf's error.
         "cbor2", "cryptography", "cachetools", "google",
     }
@@ -115,9 +116,10 @@ def test_pure_modules_import_only_what_computes(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", sorted(PURE & SOURCES.keys()))
-def test_pure_modules_make_no_random_ids(name: str) -> None:
-    called = {node.attr for node in ast.walk(_tree(SOURCES[name])) if isinstance(node, ast.Attribute)}
-    assert not called & {"uuid1", "uuid4"}
+def test_pure_modules_make_no_random_ids_and_read_no_clock(name: str) -> None:
+    named = [node for node in ast.walk(_tree(SOURCES[name])) if isinstance(node, ast.Attribute)]
+    assert not {node.attr for node in named} & {"uuid1", "uuid4", "utcnow", "today"}
+    assert not [node for node in named if ast.unparse(node) in ("datetime.now", "datetime.datetime.now")]
 
 
 @pytest.mark.parametrize("name", sorted(SOURCES))

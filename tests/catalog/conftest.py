@@ -16,6 +16,7 @@ from catalog.metrics import CatalogMetrics
 from catalog.migrate import migrate
 from catalog.progress import Progress
 from catalog.publish import Publisher
+from catalog.releases import Releases
 from catalog.search import Search
 from catalog.songs import Songs
 from reprise.ids import uuid7
@@ -71,6 +72,11 @@ def search(database: Database, metrics: CatalogMetrics) -> Search:
 @pytest.fixture
 def browse(database: Database) -> Browse:
     return Browse(database, CURSOR_KEY)
+
+
+@pytest.fixture
+def releases(database: Database, metrics: CatalogMetrics) -> Releases:
+    return Releases(database, CURSOR_KEY, metrics)
 
 
 @pytest.fixture

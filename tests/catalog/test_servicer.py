@@ -11,8 +11,10 @@ from prometheus_client import CollectorRegistry
 
 from catalog.admin_servicer import CatalogAdminServicer
 from catalog.browse import Browse
+from catalog.operators import Operators
 from catalog.progress import Progress
 from catalog.publish import Publisher
+from catalog.releases import Releases
 from catalog.search import Search
 from catalog.servicer import CatalogServicer
 from catalog.songs import Songs
@@ -30,11 +32,18 @@ Code = grpc.StatusCode
 
 @pytest.fixture
 async def channel(
-    search: Search, browse: Browse, songs: Songs, progress: Progress, publisher: Publisher, registry: CollectorRegistry
+    search: Search,
+    browse: Browse,
+    songs: Songs,
+    progress: Progress,
+    publisher: Publisher,
+    releases: Releases,
+    registry: CollectorRegistry,
 ) -> AsyncIterator[grpc.aio.Channel]:
     server = rpc.server(rpc.RpcMetrics("catalog", registry))
-    pb_grpc.add_CatalogServiceServicer_to_server(CatalogServicer(search, browse, songs, progress), server)
-    admin = CatalogAdminServicer(publisher, derive_key(MESH_KEY, "operator"), time.time)
+    operators = Operators(derive_key(MESH_KEY, "operator"), time.time)
+    pb_grpc.add_CatalogServiceServicer_to_server(CatalogServicer(search, browse, songs, progress, operators), server)
+    admin = CatalogAdminServicer(publisher, releases, operators)
     pb_grpc.add_CatalogAdminServiceServicer_to_server(admin, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
@@ -253,3 +262,33 @@ async def test_bad_sources_are_refused(admin: Any) -> None:
         assert (await refusal(admin.FindSources(pb.FindSourcesRequest(source_sha256=digests), metadata=token())))[
             0
         ] is (Code.INVALID_ARGUMENT)
+
+
+async def test_a_release_over_the_wire(catalog: Any, admin: Any) -> None:
+    at = (int(time.time()) + 3600) * 1000
+    request = publish_request("Held", album="Held Back", available_from_unix_ms=at)
+    song_id = (await admin.PublishSong(request, metadata=token())).song_id
+    asked = pb.GetSongsRequest(song_ids=[song_id])
+    assert (await catalog.GetSongs(asked)).unknown_song_ids == [song_id]
+    everything = pb.GetSongsRequest(song_ids=[song_id], upcoming=True)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await catalog.GetSongs(everything)
+    assert refused.value.code() == Code.UNAUTHENTICATED
+    (song,) = (await catalog.GetSongs(everything, metadata=token())).songs
+    calendar = await admin.ListUpcoming(pb.ListUpcomingRequest(until_unix_ms=at), metadata=token())
+    (release,) = calendar.upcoming
+    assert (release.title, release.at_unix_ms, list(release.songs)) == ("Held Back", at, [song])
+    now = pb.PublishReleaseRequest(release_id=release.release_id)
+    assert (await admin.PublishRelease(now, metadata=token())).songs == 1
+    assert [found.song_id for found in (await catalog.GetSongs(asked)).songs] == [song_id]
+
+
+@pytest.mark.parametrize(
+    "call", [("PublishRelease", pb.PublishReleaseRequest()), ("ListUpcoming", pb.ListUpcomingRequest())]
+)
+async def test_only_an_operator_knows_the_calendar(admin: Any, call: Any) -> None:
+    method, request = call
+    for metadata in (None, token(scope="report")):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await getattr(admin, method)(request, metadata=metadata)
+        assert refused.value.code() in (Code.UNAUTHENTICATED, Code.PERMISSION_DENIED)

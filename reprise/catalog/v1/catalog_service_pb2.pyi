@@ -196,16 +196,20 @@ class GetSongsRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SONG_IDS_FIELD_NUMBER: _builtins.int
+    UPCOMING_FIELD_NUMBER: _builtins.int
+    upcoming: _builtins.bool
+    """Also songs that are not out yet; for operators and services."""
     @_builtins.property
     def song_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     def __init__(
         self,
         *,
         song_ids: _abc.Iterable[_builtins.str] | None = ...,
+        upcoming: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["song_ids", b"song_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["song_ids", b"song_ids", "upcoming", b"upcoming"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -450,6 +454,7 @@ class PublishSongRequest(_message.Message):
     RENDITIONS_FIELD_NUMBER: _builtins.int
     COVER_SHA256_FIELD_NUMBER: _builtins.int
     COVER_MIME_TYPE_FIELD_NUMBER: _builtins.int
+    AVAILABLE_FROM_UNIX_MS_FIELD_NUMBER: _builtins.int
     source_sha256: _builtins.str
     """Lower-case hex SHA-256 of the source file: the key of idempotence."""
     title: _builtins.str
@@ -463,6 +468,10 @@ class PublishSongRequest(_message.Message):
     cover_sha256: _builtins.str
     """Already in S3 at `covers/<cover_sha256>`; empty when there is none."""
     cover_mime_type: _builtins.str
+    available_from_unix_ms: _builtins.int
+    """From when listeners find and play it, with all of its release; needs `album`. 0 means with its release: now, when that
+    is new. A moment that is over (an import may take long) holds nothing back.
+    """
     @_builtins.property
     def artists(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ArtistCredit]:
         """Credited in this order; at least one."""
@@ -497,10 +506,11 @@ class PublishSongRequest(_message.Message):
         renditions: _abc.Iterable[_types_pb2.Rendition] | None = ...,
         cover_sha256: _builtins.str = ...,
         cover_mime_type: _builtins.str = ...,
+        available_from_unix_ms: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "album_artists", b"album_artists", "artists", b"artists", "cover_mime_type", b"cover_mime_type", "cover_sha256", b"cover_sha256", "date", b"date", "disc_number", b"disc_number", "duration_ms", b"duration_ms", "explicit", b"explicit", "genres", b"genres", "isrcs", b"isrcs", "renditions", b"renditions", "source_sha256", b"source_sha256", "title", b"title", "track_number", b"track_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "album_artists", b"album_artists", "artists", b"artists", "available_from_unix_ms", b"available_from_unix_ms", "cover_mime_type", b"cover_mime_type", "cover_sha256", b"cover_sha256", "date", b"date", "disc_number", b"disc_number", "duration_ms", b"duration_ms", "explicit", b"explicit", "genres", b"genres", "isrcs", b"isrcs", "renditions", b"renditions", "source_sha256", b"source_sha256", "title", b"title", "track_number", b"track_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -579,15 +589,19 @@ class ListUpcomingRequest(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     UNTIL_UNIX_MS_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
     until_unix_ms: _builtins.int
+    cursor: _builtins.str
+    """From the previous page's `next_cursor`; empty for the first."""
     def __init__(
         self,
         *,
         until_unix_ms: _builtins.int = ...,
+        cursor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["until_unix_ms", b"until_unix_ms"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "until_unix_ms", b"until_unix_ms"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -625,16 +639,20 @@ class ListUpcomingResponse(_message.Message):
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
     UPCOMING_FIELD_NUMBER: _builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: _builtins.int
+    next_cursor: _builtins.str
+    """Empty when there is no further page."""
     @_builtins.property
     def upcoming(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListUpcomingResponse.Upcoming]: ...
     def __init__(
         self,
         *,
         upcoming: _abc.Iterable[Global___ListUpcomingResponse.Upcoming] | None = ...,
+        next_cursor: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["upcoming", b"upcoming"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_cursor", b"next_cursor", "upcoming", b"upcoming"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

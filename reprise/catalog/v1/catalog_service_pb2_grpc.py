@@ -85,6 +85,7 @@ class CatalogServiceServicer:
     def GetSongs(self, request, context):
         """Songs by id, in the order asked; unknown ids are listed, not an error.
         INVALID_ARGUMENT: no id, over 100 ids, or an id that is malformed. UNAVAILABLE: the database does not answer.
+        With `upcoming`, UNAUTHENTICATED or PERMISSION_DENIED without an operator token.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -330,7 +331,8 @@ class CatalogAdminServiceServicer:
 
     def PublishSong(self, request, context):
         """Publishes one song with its renditions, or answers the song that this source already is.
-        INVALID_ARGUMENT: a field is missing or malformed; the message names it.
+        INVALID_ARGUMENT: a field is missing or malformed; the message names it. FAILED_PRECONDITION: the song's release is
+        out already, or comes out at another moment than `available_from_unix_ms`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -338,15 +340,19 @@ class CatalogAdminServiceServicer:
 
     def PublishRelease(self, request, context):
         """Sets the moment from which listeners find a release and play its songs; 0 means now. A moment that has not come may be
-        moved. INVALID_ARGUMENT: malformed id, moment over a year away. NOT_FOUND: unknown release.
-        FAILED_PRECONDITION: the release is out already.
+        moved. Asked again for what holds already, it answers the same again.
+        INVALID_ARGUMENT: malformed id, moment over a year away or over. NOT_FOUND: unknown release.
+        FAILED_PRECONDITION: the release is out already, so it cannot get a moment to come.
+        UNAVAILABLE: the database does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ListUpcoming(self, request, context):
-        """The release calendar: what comes out before `until_unix_ms`, soonest first, at most 1000.
+        """The release calendar: what comes out from now to `until_unix_ms`, soonest first, 250 songs a page. A release may go on
+        on the next page.
+        INVALID_ARGUMENT: cursor not ours. UNAVAILABLE: the database does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

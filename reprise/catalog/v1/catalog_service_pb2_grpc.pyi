@@ -44,6 +44,7 @@ class CatalogServiceStub:
     GetSongs: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetSongsRequest, _catalog_service_pb2.GetSongsResponse]
     """Songs by id, in the order asked; unknown ids are listed, not an error.
     INVALID_ARGUMENT: no id, over 100 ids, or an id that is malformed. UNAVAILABLE: the database does not answer.
+    With `upcoming`, UNAUTHENTICATED or PERMISSION_DENIED without an operator token.
     """
     SaveProgress: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.SaveProgressRequest, _catalog_service_pb2.SaveProgressResponse]
     """Saves a resume point; answers when it is committed.
@@ -71,6 +72,7 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     GetSongs: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetSongsRequest, _catalog_service_pb2.GetSongsResponse]  # type: ignore[assignment]
     """Songs by id, in the order asked; unknown ids are listed, not an error.
     INVALID_ARGUMENT: no id, over 100 ids, or an id that is malformed. UNAVAILABLE: the database does not answer.
+    With `upcoming`, UNAUTHENTICATED or PERMISSION_DENIED without an operator token.
     """
     SaveProgress: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.SaveProgressRequest, _catalog_service_pb2.SaveProgressResponse]  # type: ignore[assignment]
     """Saves a resume point; answers when it is committed.
@@ -113,6 +115,7 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_catalog_service_pb2.GetSongsResponse, _abc.Awaitable[_catalog_service_pb2.GetSongsResponse]]:
         """Songs by id, in the order asked; unknown ids are listed, not an error.
         INVALID_ARGUMENT: no id, over 100 ids, or an id that is malformed. UNAVAILABLE: the database does not answer.
+        With `upcoming`, UNAUTHENTICATED or PERMISSION_DENIED without an operator token.
         """
 
     @_abc_1.abstractmethod
@@ -153,15 +156,21 @@ class CatalogAdminServiceStub:
     """
     PublishSong: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.PublishSongRequest, _catalog_service_pb2.PublishSongResponse]
     """Publishes one song with its renditions, or answers the song that this source already is.
-    INVALID_ARGUMENT: a field is missing or malformed; the message names it.
+    INVALID_ARGUMENT: a field is missing or malformed; the message names it. FAILED_PRECONDITION: the song's release is
+    out already, or comes out at another moment than `available_from_unix_ms`.
     """
     PublishRelease: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.PublishReleaseRequest, _catalog_service_pb2.PublishReleaseResponse]
     """Sets the moment from which listeners find a release and play its songs; 0 means now. A moment that has not come may be
-    moved. INVALID_ARGUMENT: malformed id, moment over a year away. NOT_FOUND: unknown release.
-    FAILED_PRECONDITION: the release is out already.
+    moved. Asked again for what holds already, it answers the same again.
+    INVALID_ARGUMENT: malformed id, moment over a year away or over. NOT_FOUND: unknown release.
+    FAILED_PRECONDITION: the release is out already, so it cannot get a moment to come.
+    UNAVAILABLE: the database does not answer.
     """
     ListUpcoming: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListUpcomingRequest, _catalog_service_pb2.ListUpcomingResponse]
-    """The release calendar: what comes out before `until_unix_ms`, soonest first, at most 1000."""
+    """The release calendar: what comes out from now to `until_unix_ms`, soonest first, 250 songs a page. A release may go on
+    on the next page.
+    INVALID_ARGUMENT: cursor not ours. UNAVAILABLE: the database does not answer.
+    """
 
 @_typing.type_check_only
 class CatalogAdminServiceAsyncStub(CatalogAdminServiceStub):
@@ -176,15 +185,21 @@ class CatalogAdminServiceAsyncStub(CatalogAdminServiceStub):
     """
     PublishSong: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.PublishSongRequest, _catalog_service_pb2.PublishSongResponse]  # type: ignore[assignment]
     """Publishes one song with its renditions, or answers the song that this source already is.
-    INVALID_ARGUMENT: a field is missing or malformed; the message names it.
+    INVALID_ARGUMENT: a field is missing or malformed; the message names it. FAILED_PRECONDITION: the song's release is
+    out already, or comes out at another moment than `available_from_unix_ms`.
     """
     PublishRelease: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.PublishReleaseRequest, _catalog_service_pb2.PublishReleaseResponse]  # type: ignore[assignment]
     """Sets the moment from which listeners find a release and play its songs; 0 means now. A moment that has not come may be
-    moved. INVALID_ARGUMENT: malformed id, moment over a year away. NOT_FOUND: unknown release.
-    FAILED_PRECONDITION: the release is out already.
+    moved. Asked again for what holds already, it answers the same again.
+    INVALID_ARGUMENT: malformed id, moment over a year away or over. NOT_FOUND: unknown release.
+    FAILED_PRECONDITION: the release is out already, so it cannot get a moment to come.
+    UNAVAILABLE: the database does not answer.
     """
     ListUpcoming: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListUpcomingRequest, _catalog_service_pb2.ListUpcomingResponse]  # type: ignore[assignment]
-    """The release calendar: what comes out before `until_unix_ms`, soonest first, at most 1000."""
+    """The release calendar: what comes out from now to `until_unix_ms`, soonest first, 250 songs a page. A release may go on
+    on the next page.
+    INVALID_ARGUMENT: cursor not ours. UNAVAILABLE: the database does not answer.
+    """
 
 class CatalogAdminServiceServicer(metaclass=_abc_1.ABCMeta):
     """For ingest and operators; every call needs an operator token as `authorization: Bearer ...`
@@ -208,7 +223,8 @@ class CatalogAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.PublishSongResponse, _abc.Awaitable[_catalog_service_pb2.PublishSongResponse]]:
         """Publishes one song with its renditions, or answers the song that this source already is.
-        INVALID_ARGUMENT: a field is missing or malformed; the message names it.
+        INVALID_ARGUMENT: a field is missing or malformed; the message names it. FAILED_PRECONDITION: the song's release is
+        out already, or comes out at another moment than `available_from_unix_ms`.
         """
 
     @_abc_1.abstractmethod
@@ -218,8 +234,10 @@ class CatalogAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.PublishReleaseResponse, _abc.Awaitable[_catalog_service_pb2.PublishReleaseResponse]]:
         """Sets the moment from which listeners find a release and play its songs; 0 means now. A moment that has not come may be
-        moved. INVALID_ARGUMENT: malformed id, moment over a year away. NOT_FOUND: unknown release.
-        FAILED_PRECONDITION: the release is out already.
+        moved. Asked again for what holds already, it answers the same again.
+        INVALID_ARGUMENT: malformed id, moment over a year away or over. NOT_FOUND: unknown release.
+        FAILED_PRECONDITION: the release is out already, so it cannot get a moment to come.
+        UNAVAILABLE: the database does not answer.
         """
 
     @_abc_1.abstractmethod
@@ -228,6 +246,9 @@ class CatalogAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.ListUpcomingRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.ListUpcomingResponse, _abc.Awaitable[_catalog_service_pb2.ListUpcomingResponse]]:
-        """The release calendar: what comes out before `until_unix_ms`, soonest first, at most 1000."""
+        """The release calendar: what comes out from now to `until_unix_ms`, soonest first, 250 songs a page. A release may go on
+        on the next page.
+        INVALID_ARGUMENT: cursor not ours. UNAVAILABLE: the database does not answer.
+        """
 
 def add_CatalogAdminServiceServicer_to_server(servicer: CatalogAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
