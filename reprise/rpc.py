@@ -63,8 +63,8 @@ HTTP_STATUS: dict[type[RepriseError], int] = {
 MESSAGE_CHARS_MAX = 400  # over 8 KiB of metadata is dropped at random by peers (grpc#32600)
 
 REQUEST_BYTES_MAX = 64 * 1024
-# A relayed or origin chunk plus framing.
-RESPONSE_BYTES_MAX = 1 << 20
+# What a balancer tells of 5,000 edges. A relayed or origin chunk is far below.
+RESPONSE_BYTES_MAX = 4 << 20
 
 
 @dataclass(frozen=True, slots=True)
