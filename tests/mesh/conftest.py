@@ -1,4 +1,4 @@
-"""One real mesh for all stories: three edges in two regions, two origins, synthesised songs, one file that is no song."""
+"""One real mesh for all stories: three edges in two regions, two balancers, two origins, synthesised songs, one broken file."""
 
 import json
 import random
@@ -15,8 +15,10 @@ from tests.support.s3_access import S3Access
 from tests.support.wait import wait_until
 
 RATE_HZ = 48_000
-# Every story takes songs that no other story has played: each is cold when its story begins.
-SONGS = {f"noise {n}": 20 for n in range(8)} | {f"storm {n}": 60 for n in range(5)}
+# Every story takes songs that no other story has played: each is cold when its story begins. Paced songs may be warm.
+SONGS = (
+    {f"noise {n}": 20 for n in range(8)} | {f"paced {n}": 20 for n in range(4)} | {f"storm {n}": 60 for n in range(5)}
+)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -39,8 +41,9 @@ def music(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mesh(tmp_path_factory: pytest.TempPathFactory, music: Path, s3_access: S3Access) -> Iterator[TestMesh]:
     """The mesh, ready and with its music imported."""
-    options = ("--edges", "3", "--regions", "north,south", "--origins", "2", "--s3-audit-port", str(s3_access.port))
-    with running_mesh(tmp_path_factory.mktemp("mesh") / "data", *options, music=music) as running:
+    shape = ("--edges", "3", "--regions", "north,south", "--origins", "2", "--balancers", "2")
+    audit = ("--s3-audit-port", str(s3_access.port))
+    with running_mesh(tmp_path_factory.mktemp("mesh") / "data", *shape, *audit, music=music) as running:
         yield running
 
 
@@ -71,7 +74,7 @@ def library(mesh: TestMesh) -> Library:
     """The songs of the mesh by title."""
     found = [
         song
-        for word in ("noise", "storm")
+        for word in ("noise", "paced", "storm")
         for song in json.loads(mesh.reprise("search", word, "--json", "--limit", "100").stdout)
     ]
     return Library({song["title"]: song["song_id"] for song in found})

@@ -20,7 +20,7 @@ class Library:
     songs: dict[str, str]
 
     def take(self, title: str = "") -> str:
-        return self.songs.pop(title or min(name for name in self.songs if not name.startswith("storm")))
+        return self.songs.pop(title or min(name for name in self.songs if not name.startswith(("paced", "storm"))))
 
 
 async def route(mesh: TestMesh, song_id: str, *codecs: Codec) -> SongRoute:

@@ -64,7 +64,7 @@ def test_search_finds_across_typos_and_import_named_the_broken_file(mesh: TestMe
 def test_status_names_every_service_and_edge(mesh: TestMesh) -> None:
     rows = json.loads(mesh.reprise("status", "--json").stdout)
     names = {row["name"] for row in rows}
-    assert {"catalog", "balancer", "origin-1", "origin-2", "edge-1", "edge-2", "edge-3"} <= names
+    assert {"catalog", "balancer-1", "balancer-2", "origin-1", "origin-2", "edge-1", "edge-2", "edge-3"} <= names
 
 
 async def test_a_song_whose_renditions_were_purged_plays_again_from_the_origin(
