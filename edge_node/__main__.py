@@ -19,6 +19,7 @@ from edge_node.http_door import PREFIX, HttpDoor, shown_path
 from edge_node.load import LoadReports, SeenGrants, TransmitRate, interface_counter
 from edge_node.node import Node, NodeConfig
 from edge_node.pacing import Pacing
+from edge_node.prewarming import Prewarming
 from edge_node.ram_hits import RamHits
 from edge_node.reporting import BalancerLine
 from edge_node.servicer import EdgeServicer, add_edge_service
@@ -203,7 +204,8 @@ def _lines(parts: _Parts, crew: Crew | None) -> list[BalancerLine]:
     settings, node = parts.settings, parts.node
     seen = SeenGrants(parts.gate)
     purge = crew.purge if crew else node.purge
-    commands = Commands(node, parts.store, purge, partial(_begin_drain, node))
+    prewarming = Prewarming(node, parts.store, parts.registry)
+    commands = Commands(node, prewarming, purge, partial(_begin_drain, node))
     elsewhere = crew.tally if crew else Tally
     if settings.nic_interface:
         counter = interface_counter(settings.nic_interface)

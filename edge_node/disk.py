@@ -99,6 +99,11 @@ class DiskTier:
         if self.homes.here(key.rendition_id):
             self.policy.touch(key)
 
+    def keep(self, key: Key) -> None:
+        """`key` was prewarmed: it may be written at once, and what is on disk of it stays as if it were asked for often."""
+        self.admission.keep(key)
+        self.policy.admit(key)
+
     def spill(self, key: Key, ram: RamPart) -> None:
         """Starts to write what of `ram` is not on disk yet, if `key` deserves it and the disk takes writes."""
         part = self.index.part(key)
@@ -226,6 +231,8 @@ class DiskTier:
                 raise error
             return
         self._writer.succeeded()
+        if self.admission.is_kept(job.key):
+            self.policy.admit(job.key)
         part.present |= sum(1 << chunk for chunk in job.chunks)
         self._metrics.spilled_chunks += len(job.chunks)
         self._on_written(job.key)

@@ -51,6 +51,10 @@ class DiskAdmission:
         """Admits `key` without waiting for requests, guest or not."""
         self._note(key, _KEPT)
 
+    def is_kept(self, key: Key) -> bool:
+        """Whether `key` was admitted by `keep`."""
+        return self._requests.get(key, 0) == _KEPT
+
     def rule(self, key: Key) -> Ruling:
         """What holds for `key`, which is not on disk."""
         requests = self._requests.get(key, 0)

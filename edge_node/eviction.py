@@ -163,6 +163,14 @@ class S3Fifo:
         if item is not None:
             item.hits = min(item.hits + 1, HITS_MAX)
 
+    def admit(self, key: Key) -> None:
+        """Takes `key` for one that was asked for as often as is counted, so that it stays though nobody has asked yet."""
+        item = self._items.get(key)
+        if item is not None:
+            self._leave(key, item)
+            item.in_main, item.hits = True, HITS_MAX
+            self._place(key, item)
+
     def pin(self, key: Key) -> None:
         """Keeps `key`, which may be new, until as many `unpin`."""
         self._change(key, pins=1)

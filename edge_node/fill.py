@@ -123,6 +123,7 @@ class Fill:
             more = live.arrived(fill_id, data)
         except QuotaExceeded as error:
             raise _NoRoomError(error.message) from None
+        live.brought[kind] += len(data)
         self._metrics.fill_bytes[kind] += len(data)
         return more
 

@@ -11,7 +11,7 @@ wait for everybody's second helping, and each costs a few large sends in place o
 Race to know: a chunk may arrive between a reader's `locate` (None) and its `want`. `want` looks again, so no wake-up is lost.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -52,6 +52,8 @@ class Live:
         self.rendition_id = rendition_id
         self.entry = entry
         self.readers: set[Reader] = set()
+        # Bytes that fills have brought since this began, by source.
+        self.brought: Counter[str] = Counter()
         self.purged = False
         self._owner = owner
         # Insertion order is kept: of equals, whoever waits longest is woken first.

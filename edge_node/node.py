@@ -13,11 +13,10 @@ from cachetools import TTLCache
 from prometheus_client import CollectorRegistry
 
 from edge_node.holding import Holding, Holdings
-from edge_node.live import MANIFEST, Live
+from edge_node.live import Live
 from edge_node.metrics import EdgeMetrics
 from edge_node.reader import WORKER, Reader
 from edge_node.sources import Own, Peer
-from reprise.chunks import PREFIX_CHUNKS, chunk_count
 from reprise.errors import NotFound, QuotaExceeded, Unavailable
 from reprise.log import get_logger
 from reprise.manifests import Manifest
@@ -144,20 +143,6 @@ class Node:
         if reader not in self._bitrates and reader.manifest is not None:
             self._bitrates[reader] = reader.manifest.rendition.bitrate_bps
             self.committed_bps += self._bitrates[reader]
-
-    async def prewarm(self, rendition_id: str, *, prefix_only: bool) -> None:
-        """Returns when the chunks are here. Raises what the fill ended with."""
-        reader = self.open(rendition_id, "prewarm")
-        try:
-            await reader.ready(MANIFEST, PREFIX_CHUNKS if prefix_only else None)
-            assert reader.manifest is not None
-            count = chunk_count(reader.manifest.size_bytes)
-            count = min(count, PREFIX_CHUNKS) if prefix_only else count
-            for chunk in range(count):
-                await reader.ready(chunk, count)
-            reader.settle()
-        finally:
-            reader.close()
 
     async def purge(self, rendition_id: str) -> None:
         """Takes a rendition down: its readers end, its bytes go from RAM and disk."""

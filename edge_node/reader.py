@@ -6,7 +6,7 @@ reader brings nothing more. `close` must be called once; it is safe to call it a
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from edge_node.eviction import Part, part_of
@@ -89,6 +89,11 @@ class Reader:
     def manifest(self) -> Manifest | None:
         """None until the first fill has brought it."""
         return self._live.manifest
+
+    @property
+    def brought(self) -> Mapping[str, int]:
+        """Bytes that fills of the rendition have brought while it is in use, by source: "origin" or "peer"."""
+        return self._live.brought
 
     @property
     def listens(self) -> bool:

@@ -221,9 +221,10 @@ class Store:
         return self.find(rendition_id)
 
     def keep(self, rendition_id: str) -> None:
-        """Admits a rendition to disk at once: it was prewarmed."""
+        """It was prewarmed: to disk at once, and in both tiers no one-hit wonder that goes before anyone has come for it."""
         for key in _keys(rendition_id):
-            self.disk.admission.keep(key)
+            self.ram.policy.admit(key)
+            self.disk.keep(key)
             self.spill(key)
 
     async def purge(self, rendition_id: str) -> None:

@@ -26,7 +26,7 @@ PURE = frozenset(
         "catalog.cursors", "catalog.listing", "catalog.model", "catalog.moments", "catalog.normalise",
         "catalog.operators", "catalog.publication", "catalog.query", "catalog.resume", "catalog.spelling",
         "edge_node.breaker", "edge_node.coalescing", "edge_node.disk_admission", "edge_node.eviction",
-        "edge_node.homes", "edge_node.pages", "edge_node.play_stream", "edge_node.ranges", "edge_node.scrub_pace",
+        "edge_node.homes", "edge_node.origin_budget", "edge_node.pages", "edge_node.play_stream", "edge_node.ranges", "edge_node.scrub_pace",
         "edge_node.sidecar", "edge_node.sources", "edge_node.tally", "edge_node.workers.messages",
         "edge_node.workers.stream_counts",
         "origin.coalescing", "origin.ingest.tag_rules",

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import grpc
 import httpx
@@ -19,9 +19,11 @@ from prometheus_client import CollectorRegistry
 
 from edge_node.__main__ import build
 from edge_node.node import Node, View
+from edge_node.prewarming import Prewarming
 from edge_node.ram_hits import RamHits
 from edge_node.settings import Settings
 from edge_node.sources import Peer
+from edge_node.store import Store
 from reprise import grants, manifests, rpc
 from reprise.chunks import CHUNK_BYTES
 from reprise.edge.v1 import edge_service_pb2 as edge
@@ -34,6 +36,7 @@ from reprise.types.v1.types_pb2 import CODEC_OPUS, Rendition, SignedManifest
 
 MESH_KEY = bytes(range(32))
 SIGNING_KEY = Ed25519PrivateKey.from_private_bytes(bytes(32))
+BITRATE_BPS = 96_000
 SONG_ID = "0190c7a2-0000-7000-8000-000000000001"
 
 
@@ -57,7 +60,7 @@ def audio_of(data: bytes, mime_type: str = "audio/mp4") -> Audio:
     facts = Rendition(
         rendition_id=rendition_id,
         codec=CODEC_OPUS,
-        bitrate_bps=96_000,
+        bitrate_bps=BITRATE_BPS,
         size_bytes=len(data),
         duration_ms=len(data) // 12,
         mime_type=mime_type,
@@ -166,6 +169,12 @@ class Edge:
         )
         return b"".join([m.data async for m in EdgeServiceStub(self.channel).Play(request) if m.HasField("data")])
 
+    async def prewarm(self, audio: Audio, *, prefix_only: bool = False, origin_bps_max: int = 0) -> list[str]:
+        """As a balancer's command has it done; returns why what did not come did not."""
+        prewarming = Prewarming(self.node, cast("Store", self.node.store), CollectorRegistry())
+        failed = await prewarming.bring([audio.rendition_id], prefix_only=prefix_only, origin_bps_max=origin_bps_max)
+        return [error.message for error in failed]
+
     def count(self, door: str, result: str) -> int:
         return self.node.metrics.requests[door, result]
 
@@ -182,6 +191,7 @@ def listen_grant(
         expires_unix_s=int(time.time()) + ttl_s,
         song_id=song_id,
         rendition_ids=(audio.rendition_id,),
+        bitrate_bps=BITRATE_BPS,
     )
     return grants.mint(claims, edge_id, key or grants.derive_key(MESH_KEY, edge_id))
 

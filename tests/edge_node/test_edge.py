@@ -315,7 +315,7 @@ async def test_a_slow_listener_gets_its_bytes_after_they_were_evicted(origin: Sc
 
 async def test_prewarming_a_prefix_reads_the_prefix_only(origin: ScriptedOrigin, edge: Edge) -> None:
     audio = origin.add(make_audio(SIZE))
-    await edge.node.prewarm(audio.rendition_id, prefix_only=True)
+    assert await edge.prewarm(audio, prefix_only=True) == []
     assert origin.given_of(audio) == [1] * 8 + [0] * 13
     assert await edge.play(audio) == audio.data
     assert set(origin.given_of(audio)) == {1}
@@ -365,8 +365,7 @@ async def test_a_restarted_edge_serves_from_disk_before_it_has_scanned_it(
     kept, new = origin.add(make_audio(SIZE, seed=1)), origin.add(make_audio(SIZE, seed=2))
     async with running_edge(tmp_path, "edge-1", origin.address) as edge:
         await edge.node.store.adopted()
-        await edge.node.prewarm(kept.rendition_id, prefix_only=False)
-        edge.node.store.keep(kept.rendition_id)
+        assert await edge.prewarm(kept) == []
     given = origin.given.total()
     scan = asyncio.Event()
 

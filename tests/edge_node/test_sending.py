@@ -180,7 +180,7 @@ async def test_spans_from_disk_are_sent_as_well(tmp_path: Path) -> None:
     """What RAM has no mapping of is read into the message."""
     async with scripted_origin() as origin, running_edge(tmp_path, "edge-1", origin.address) as edge:
         audio = origin.add(make_audio(SIZE))
-        await edge.node.prewarm(audio.rendition_id, prefix_only=False)
+        assert await edge.prewarm(audio) == []
         edge.node.store.keep(audio.rendition_id)
         ram = edge.node.store.ram
         await wait_until(lambda: _on_disk(edge, audio), "the song is written to disk")
