@@ -27,6 +27,8 @@ class EdgeIdentity:
     boot_id: str
     nic_capacity_bps: int
     stream_limit: int
+    # Edges that fail together; empty when not known.
+    zone: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +42,7 @@ class SongHeat:
 
 @dataclass(frozen=True, slots=True)
 class EdgeCounters:
-    """Totals since the edge's start, kept for operators; no decision reads them."""
+    """Totals since the edge's start, kept for operators; of them only the bytes that it holds decide anything (`ramp`)."""
 
     requests: int = 0
     ram_hits: int = 0
@@ -60,6 +62,13 @@ class EdgeLoad:
     nic_tx_bps: int = 0
     committed_bps: int = 0
     loop_lag_ms: int = 0
+    # The share of its cores that its processes used.
+    cpu: float = 0.0
+    # Median from a request to its first audio byte; 0 when there was none.
+    first_byte_ms: int = 0
+    # Plays since the last report.
+    started_plays: int = 0
+    failed_plays: int = 0
     draining: bool = False
     seen_grant_ids: tuple[str, ...] = ()
     heat: tuple[SongHeat, ...] = ()
@@ -73,6 +82,8 @@ def check_identity(identity: EdgeIdentity) -> EdgeIdentity:
         raise InvalidRequest(f"edge_id {OPERATOR!r} is taken: it names the operators' key; give the edge another id")
     check_id(identity.region, "region")
     check_id(identity.boot_id, "boot_id")
+    if identity.zone:
+        check_id(identity.zone, "zone")
     _check_address(_ADDRESS, identity.grpc_address, "grpc_address must look like host:port")
     _check_address(_URL, identity.http_url, "http_url must look like http://host:port")
     if identity.nic_capacity_bps < 1 or identity.stream_limit < 1:

@@ -74,6 +74,7 @@ def _hello(identity: EdgeIdentity) -> pb.Hello:
         boot_id=identity.boot_id,
         nic_capacity_bps=identity.nic_capacity_bps,
         stream_limit=identity.stream_limit,
+        zone=identity.zone,
     )
 
 
@@ -85,6 +86,10 @@ def _report(load: EdgeLoad) -> pb.LoadReport:
         nic_tx_bps=load.nic_tx_bps,
         committed_bps=load.committed_bps,
         loop_lag_ms=load.loop_lag_ms,
+        cpu_permille=round(load.cpu * 1000),
+        first_byte_p50_ms=load.first_byte_ms,
+        started_plays=load.started_plays,
+        failed_plays=load.failed_plays,
         draining=load.draining,
         heat=[
             pb.SongHeat(rendition_id=h.rendition_id, live_bps=h.live_bps, waiting_followers=h.waiting_followers)

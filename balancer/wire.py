@@ -79,6 +79,7 @@ def _identity(hello: pb.Hello) -> EdgeIdentity:
         boot_id=hello.boot_id,
         nic_capacity_bps=hello.nic_capacity_bps,
         stream_limit=hello.stream_limit,
+        zone=hello.zone,
     )
 
 
@@ -91,6 +92,10 @@ def _load(report: pb.LoadReport) -> EdgeLoad:
         nic_tx_bps=report.nic_tx_bps,
         committed_bps=report.committed_bps,
         loop_lag_ms=report.loop_lag_ms,
+        cpu=report.cpu_permille / 1000,
+        first_byte_ms=report.first_byte_p50_ms,
+        started_plays=report.started_plays,
+        failed_plays=report.failed_plays,
         draining=report.draining,
         seen_grant_ids=tuple(report.seen_grant_ids),
         heat=tuple(SongHeat(row.rendition_id, row.live_bps, row.waiting_followers) for row in heat),
