@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import sys
+from contextlib import suppress
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -150,13 +151,26 @@ def play(
 
 
 @app.command()
-def status(data: Data = None, as_json: Json = False) -> None:
+def status(
+    data: Data = None,
+    as_json: Json = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Again and again, with what happens, until Ctrl-C.")] = False,
+    interval: Annotated[float, typer.Option(min=0.1, max=60, help="Seconds between two looks of --watch.")] = 1,
+) -> None:
     """What runs, and how loaded each edge is."""
     from reprise.cli import mesh_file, operator
     from reprise.cli import status as statuses
 
     folder = folders.locate(data)
-    rows = asyncio.run(statuses.gather(mesh_file.read(folder), operator.token(folder)))
+    mesh = mesh_file.read(folder)
+    if watch:
+        from reprise.cli import watch as watches
+
+        look = watches.as_lines if as_json else watches.on_screen
+        with suppress(KeyboardInterrupt):
+            asyncio.run(look(mesh, lambda: operator.token(folder), interval))
+        return
+    rows = asyncio.run(statuses.gather(mesh, operator.token(folder)))
     if as_json:
         sys.stdout.write(json.dumps([row.as_json() for row in rows], indent=2) + "\n")
     else:

@@ -2,10 +2,11 @@
 
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
@@ -39,6 +40,15 @@ class Narrator:
 
     def table(self, table: Table) -> None:
         self._console.print(table)
+
+    @contextmanager
+    def live(self) -> "Iterator[Callable[[RenderableType], None]]":
+        """Draws one picture over the other; a file gets one after the other."""
+        if not self._console.is_terminal:
+            yield self._console.print
+            return
+        with Live(console=self._console, auto_refresh=False) as drawn:
+            yield lambda picture: drawn.update(picture, refresh=True)
 
     @contextmanager
     def progress(self, what: str) -> "Iterator[Bar]":

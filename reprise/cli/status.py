@@ -9,6 +9,7 @@ from rich.table import Table
 from reprise import rpc
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.cli.mesh_file import Mesh, Place
+from reprise.cli.mesh_view import edge_figures
 from reprise.cli.operator import ask
 from reprise.engines.probe import http_get
 from reprise.errors import Unavailable
@@ -33,6 +34,12 @@ class Row:
     hit_ratio: float | None = None
     fills: int | None = None
     utilisation: float | None = None
+    ramp: float | None = None
+    ejected: bool | None = None
+    cpu: float | None = None
+    capacity_bps: int | None = None
+    pending_grants: int | None = None
+    report_age_ms: int | None = None
 
     def as_json(self) -> dict[str, object]:
         return asdict(self)
@@ -84,20 +91,24 @@ def _row(place: Place, missing: str, known: pb.EdgeStatus | None) -> Row:
     state = missing or "ready"
     if known is None:
         return Row(place.name, place.region, not missing, state, place.grpc, place.http, place.pid)
-    report, counters = known.last_report, known.last_report.counters
-    seen = pb.EdgeState.Name(known.state).removeprefix("EDGE_STATE_").lower()
-    hits = counters.ram_hits + counters.disk_hits
+    edge = edge_figures(known)
     return Row(
         place.name,
         place.region,
         not missing,
-        state if missing else seen,
+        state if missing else edge.state,
         place.grpc,
         place.http,
         place.pid,
-        streams=report.active_streams,
-        tx_bps=report.nic_tx_bps,
-        hit_ratio=hits / counters.requests if counters.requests else None,
-        fills=counters.fills,
-        utilisation=known.utilisation,
+        streams=edge.streams,
+        tx_bps=edge.tx_bps,
+        hit_ratio=None if edge.ram_hit_ratio is None else edge.ram_hit_ratio + (edge.disk_hit_ratio or 0.0),
+        fills=edge.fills,
+        utilisation=edge.utilisation,
+        ramp=edge.ramp,
+        ejected=edge.ejected,
+        cpu=edge.cpu,
+        capacity_bps=edge.capacity_bps,
+        pending_grants=edge.pending_grants,
+        report_age_ms=edge.report_age_ms,
     )
