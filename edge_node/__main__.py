@@ -16,8 +16,12 @@ from edge_node.commands import Commands
 from edge_node.express import Express
 from edge_node.fills import UpstreamFills
 from edge_node.http_door import PREFIX, HttpDoor, shown_path
-from edge_node.load import LoadReports, SeenGrants, TransmitRate, interface_counter
+from edge_node.load import LoadReports, SeenGrants, orca_report
+from edge_node.meter import Meter
+from edge_node.nic import Nic
+from edge_node.nic import find as find_nic
 from edge_node.node import Node, NodeConfig
+from edge_node.orca_servicer import OrcaServicer
 from edge_node.pacing import Pacing
 from edge_node.prewarming import Prewarming
 from edge_node.ram_hits import RamHits
@@ -41,6 +45,7 @@ from reprise.config import ConfigError, read_key, read_secret
 from reprise.http_message import Response, Route, text_response
 from reprise.ids import check_id
 from reprise.metrics import LoopLag, render
+from reprise.orca.v3.orca_service_pb2_grpc import add_OpenRcaServiceServicer_to_server
 from reprise.rpc import RpcMetrics
 from reprise.service import App, host_and_port, main
 from reprise.streams import Streams
@@ -61,6 +66,7 @@ class _Parts:
     gate: Gate
     tokens: TokenMinter
     hello: Hello
+    nic: Nic
     lag: LoopLag
     registry: EdgeRegistry
     worker_metrics: WorkerMetrics
@@ -72,6 +78,9 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     edge_id = check_id(settings.edge_id, "edge_id")
     if not 1 <= settings.workers <= WORKERS_MAX:
         raise ConfigError(f"workers must be 1 to {WORKERS_MAX}, not {settings.workers}")
+    nic = find_nic(settings.nic_interface, settings.nic_capacity_bps, settings.http_address)
+    # Workers and balancers are told what was found.
+    settings = replace(settings, nic_capacity_bps=nic.capacity_bps)
     registry = EdgeRegistry()
     key = read_key(settings.edge_key_path, "edge_key_path")
     keys = _manifest_keys(settings)
@@ -94,9 +103,10 @@ async def build(settings: Settings) -> AsyncIterator[App]:
             settings=settings,
             node=node,
             store=store,
-            gate=Gate(edge_id, key, registry),
+            gate=Gate(edge_id, key, node.sessions, registry),
             tokens=tokens,
             hello=_hello(settings),
+            nic=nic,
             lag=LoopLag("edge"),
             registry=registry,
             worker_metrics=WorkerMetrics(registry),
@@ -117,6 +127,7 @@ def _hello(settings: Settings) -> Hello:
         boot_id=secrets.token_urlsafe(12),
         nic_capacity_bps=settings.nic_capacity_bps,
         stream_limit=settings.stream_limit,
+        zone=check_id(settings.zone, "zone") if settings.zone else "",
     )
 
 
@@ -135,7 +146,7 @@ def _manifest_keys(settings: Settings) -> Mapping[str, Ed25519PublicKey]:
 def _app(parts: _Parts) -> App:
     """One process does everything."""
     rpc_metrics = RpcMetrics("edge", parts.registry)
-    express = Express(parts.store.ram, parts.node.metrics, parts.node.draining.is_set)
+    express = Express(parts.store.ram, parts.node.sessions, parts.node.metrics, parts.node.draining.is_set)
     pacing = Pacing(parts.settings.pacing_factor, parts.settings.pacing_burst_s)
     http = HttpDoor(parts.node, parts.gate, express, pacing)
     web = WebDoor(parts.node, parts.gate, express, pacing, rpc_metrics)
@@ -169,7 +180,9 @@ def _app_without_http(parts: _Parts, crew: Crew | None, rpc_metrics: RpcMetrics)
     settings, node, hello = parts.settings, parts.node, parts.hello
     streams = Streams("edge", settings.stream_stall_s_max, parts.registry)
     servicer = EdgeServicer(node, parts.gate, streams, RamHits(node, parts.store))
-    lines = _lines(parts, crew)
+    meter = Meter(node, parts.nic, parts.lag, crew.tally if crew else Tally, parts.registry)
+    orca = OrcaServicer(lambda: orca_report(meter.load), node.draining, parts.registry)
+    lines = _lines(parts, meter, crew)
 
     def on_listening(grpc_port: int, http_port: int) -> None:
         grpc_host, http_host = settings.grpc_address.rpartition(":")[0], settings.http_address.rpartition(":")[0]
@@ -187,10 +200,16 @@ def _app_without_http(parts: _Parts, crew: Crew | None, rpc_metrics: RpcMetrics)
     return App(
         name="edge",
         settings=settings,
-        servicers=[(add_edge_service, servicer)],
+        servicers=[(add_edge_service, servicer), (add_OpenRcaServiceServicer_to_server, orca)],
         registry=parts.registry,
         ready=ready,
-        background=[parts.lag.run, streams.watch, *([crew.run] if crew else []), *(line.run for line in lines)],
+        background=[
+            parts.lag.run,
+            streams.watch,
+            meter.run,
+            *([crew.run] if crew else []),
+            *(line.run for line in lines),
+        ],
         drain=node.drain,
         drain_s_max=lambda: node.drain_s_max,
         on_listening=on_listening,
@@ -200,24 +219,19 @@ def _app_without_http(parts: _Parts, crew: Crew | None, rpc_metrics: RpcMetrics)
     )
 
 
-def _lines(parts: _Parts, crew: Crew | None) -> list[BalancerLine]:
+def _lines(parts: _Parts, meter: Meter, crew: Crew | None) -> list[BalancerLine]:
     settings, node = parts.settings, parts.node
     seen = SeenGrants(parts.gate)
     purge = crew.purge if crew else node.purge
     prewarming = Prewarming(node, parts.store, parts.registry)
     commands = Commands(node, prewarming, purge, partial(_begin_drain, node))
-    elsewhere = crew.tally if crew else Tally
-    if settings.nic_interface:
-        counter = interface_counter(settings.nic_interface)
-    else:
-        counter = lambda: sum(node.metrics.sent_bytes.values()) + elsewhere().sent_bytes  # noqa: E731
     return [
         BalancerLine(
             address,
             lambda: parts.hello,
             node,
             parts.tokens,
-            LoadReports(node, TransmitRate(counter), parts.lag, elsewhere),
+            LoadReports(node, meter, parts.store.metrics.size_bytes),
             seen,
             commands,
             crew.refresh if crew else _nothing,

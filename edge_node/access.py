@@ -10,6 +10,7 @@ from typing import Self
 from cachetools import LRUCache
 from prometheus_client import CollectorRegistry, Gauge
 
+from edge_node.sessions import Sessions
 from reprise import grants
 from reprise.errors import Forbidden, QuotaExceeded
 from reprise.grants import Claims
@@ -37,9 +38,10 @@ class Admitted:
 class Gate:
     """Grants of one edge. Verifies with the edge's own key, so it can accept only what was minted for this edge."""
 
-    def __init__(self, edge_id: str, key: bytes, registry: CollectorRegistry) -> None:
+    def __init__(self, edge_id: str, key: bytes, sessions: Sessions, registry: CollectorRegistry) -> None:
         self._edge_id = edge_id
         self._key = key
+        self._sessions = sessions
         self._verified: LRUCache[tuple[str, str], Claims] = LRUCache(VERIFIED_MAX)
         self._streams: Counter[str] = Counter()
         # Of the edge's other processes, by grant.
@@ -58,6 +60,7 @@ class Gate:
         if self._streams[claims.grant_id] + self.elsewhere.get(claims.grant_id, 0) >= STREAMS_PER_GRANT_MAX:
             raise QuotaExceeded(f"a grant allows {STREAMS_PER_GRANT_MAX} streams at once", retry_after_s=1)
         self._streams[claims.grant_id] += 1
+        self._sessions.begin(claims.grant_id, rendition_id, claims.bitrate_bps, time.monotonic())
         self.on_stream(claims.grant_id, 1)
         return Admitted(claims, lambda: self._release(claims.grant_id))
 
@@ -95,6 +98,7 @@ class Gate:
         return claims
 
     def _release(self, grant_id: str) -> None:
+        self._sessions.end(grant_id, time.monotonic())
         self._streams[grant_id] -= 1
         if self._streams[grant_id] <= 0:
             del self._streams[grant_id]

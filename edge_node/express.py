@@ -10,7 +10,7 @@ cache (docs/benchmarks.md). gRPC-web is copied at any size, because each of its 
 A path is `/p/<grant>/<song_id>/<rendition_id>`, whichever door it came by.
 
 Invariants: a path is known only while its grant is valid; nothing is answered from here while the edge drains; an answer is
-short enough for the socket to take it soon, so it is no stream and counts as none.
+short enough for the socket to take it soon, so it is no stream and counts as none; but its listener has a session.
 """
 
 import functools
@@ -23,6 +23,7 @@ from edge_node.eviction import Key, Part
 from edge_node.metrics import EdgeMetrics
 from edge_node.play_stream import bytes_head, info_behind, rendition_field, step
 from edge_node.ram import RamPart, RamTier
+from edge_node.sessions import Sessions
 from reprise import grants
 from reprise.chunks import CHUNK_BYTES, PREFIX_CHUNKS, ByteRange
 from reprise.grants import Claims
@@ -55,6 +56,8 @@ class Known:
     headers: bytes
     prefix: Key
     tail: Key
+    grant_id: str
+    bitrate_bps: int
 
 
 class _Rest:
@@ -79,8 +82,9 @@ class _Rest:
 class Express:
     """See the module. `draining` tells whether listeners are to be sent elsewhere."""
 
-    def __init__(self, ram: RamTier, metrics: EdgeMetrics, draining: Callable[[], bool]) -> None:
+    def __init__(self, ram: RamTier, sessions: Sessions, metrics: EdgeMetrics, draining: Callable[[], bool]) -> None:
         self._ram = ram
+        self._sessions = sessions
         self._metrics = metrics
         self._draining = draining
         self._known: dict[str, Known] = {}
@@ -92,7 +96,8 @@ class Express:
         expires = claims.expires_unix_s + grants.CLOCK_LEEWAY_S
         prefix, tail = Key(manifest.rendition_id, Part.PREFIX), Key(manifest.rendition_id, Part.TAIL)
         facts = rendition_field(manifest)
-        self._known[path] = Known(expires, facts, manifest.size_bytes, media_headers(manifest), prefix, tail)
+        headers, grant_id, bps = media_headers(manifest), claims.grant_id, claims.bitrate_bps
+        self._known[path] = Known(expires, facts, manifest.size_bytes, headers, prefix, tail, grant_id, bps)
 
     def answer(self, path: str, headers: RawHeaders) -> ReadyResponse | None:
         """The answer to a GET, or None: then the whole way has to be gone."""
@@ -136,6 +141,7 @@ class Express:
             return None
         self._metrics.express_hits += 1
         self._metrics.express_bytes += length
+        self._touch(known)
         return answer
 
     def _copy(self, known: Known, start: int, end: int, answer: ReadyResponse) -> bool:
@@ -183,7 +189,11 @@ class Express:
         buffers.append(_TRAILERS)
         self._metrics.express_web_hits += 1
         self._metrics.express_web_bytes += end - offset
+        self._touch(known)
         return answer
+
+    def _touch(self, known: Known) -> None:
+        self._sessions.touch(known.grant_id, known.prefix.rendition_id, known.bitrate_bps, time.monotonic())
 
     def _may(self, known: Known) -> bool:
         return known.expires_unix_s > time.time() and not self._draining()

@@ -159,7 +159,6 @@ class HttpDoor:
             reader.settle()
             _give_back(reader, admitted)
             return Response(200, headers, b"", close, content_length=manifest.size_bytes)
-        self._node.playing(reader)
 
         def release() -> None:
             # Of use to whoever asks again; at the start there may be a crowd that waits.

@@ -42,6 +42,7 @@ class Owner(Protocol):
     def enter(self, manifest: Manifest) -> Holding: ...
     def may_discover(self) -> bool: ...
     async def discover(self, rendition_id: str) -> Holding | None: ...
+    def first_wait(self, rendition_id: str, *, follows: bool) -> None: ...
     def unused(self, live: "Live") -> None: ...
 
 
@@ -190,12 +191,16 @@ class Live:
         start = reader.first_chunk if chunk == MANIFEST else chunk
         decision = self._coalescer.want(start, self._present, end)
         if isinstance(decision, Lead):
+            if not reader.result and reader.listens:
+                self._owner.first_wait(self.rendition_id, follows=False)
             self._pin()
             return self._owner.start_fill(self, decision.fill_id, reader.hops)
         if isinstance(decision, Busy):
             self._fail([chunk], QuotaExceeded("too many seeks in this song at once", retry_after_s=1))
         elif isinstance(decision, Ready):
             self._wake(chunk)
+        elif not reader.result and reader.listens:
+            self._owner.first_wait(self.rendition_id, follows=True)
         return "follower"
 
     def _use(self, entry: Holding) -> None:

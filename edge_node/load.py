@@ -1,77 +1,80 @@
-"""What an edge reports about itself. Builds the messages; sends nothing.
-
-NIC throughput is what left the interface by the kernel's count, or, where several edges share one interface (a mesh on
-loopback), what this edge gave to its sockets.
-"""
+"""What an edge tells of its load: reports for balancers, and the terms of ORCA for everybody. Sends nothing."""
 
 import time
-from collections.abc import Callable
-from heapq import nlargest
-from pathlib import Path
+from collections.abc import Callable, Mapping
 
 from edge_node.access import Gate
-from edge_node.live import Live
+from edge_node.heat import hottest
+from edge_node.meter import Meter
 from edge_node.node import Node
-from edge_node.tally import Tally, added
+from edge_node.tally import Tally
+from edge_node.utilisation import Load
 from reprise.balancer.v1 import balancer_service_pb2 as messages
-from reprise.errors import NotReady
-from reprise.metrics import LoopLag
+from reprise.orca.v3.orca_load_report_pb2 import OrcaLoadReport
 
-HEAT_MAX = 64
-
-
-class TransmitRate:
-    """Bits per second between two calls, from a counter of bytes."""
-
-    def __init__(self, sent_bytes: Callable[[], int]) -> None:
-        self._sent_bytes = sent_bytes
-        self._last = (time.monotonic(), sent_bytes())
-
-    def bps(self) -> int:
-        now, total = time.monotonic(), self._sent_bytes()
-        (then, before), self._last = self._last, (now, total)
-        return int(max(0, total - before) * 8 / max(now - then, 1e-3))
-
-
-def interface_counter(interface: str) -> Callable[[], int]:
-    """The kernel's count of bytes sent by a network interface. Raises NotReady when there is no such interface."""
-    path = Path("/sys/class/net") / interface / "statistics" / "tx_bytes"
-    if not path.is_file():
-        raise NotReady(f"nic_interface {interface!r}: no such network interface")
-    return lambda: int(path.read_text())
+# A load that moved by more does not wait for the next report's turn.
+URGENT_CHANGE = 0.05
 
 
 class LoadReports:
-    """Builds reports. One object per balancer: each counts its own sequence and its own rate."""
+    """Builds reports. One object per balancer: each counts its own sequence, and what it has not told yet."""
 
-    def __init__(self, node: Node, rate: TransmitRate, lag: LoopLag, elsewhere: Callable[[], Tally] = Tally) -> None:
-        """`elsewhere` tells what the edge's other processes do."""
+    def __init__(self, node: Node, meter: Meter, size_bytes: Callable[[], Mapping[str, int]]) -> None:
+        """`size_bytes` gives the bytes of the store by tier."""
         self._node = node
-        self._rate = rate
-        self._lag = lag
-        self._elsewhere = elsewhere
+        self._meter = meter
+        self._size_bytes = size_bytes
         self._sequence = 0
+        self._told = Tally()
+        self._told_utilisation = 0.0
+        self._told_followers = 0
+
+    def urgent(self) -> bool:
+        """Whether something has happened since the last report that changes where listeners should go."""
+        moved = abs(self._meter.load.utilisation - self._told_utilisation)
+        return moved > URGENT_CHANGE or self._node.followers != self._told_followers
 
     def next(self, seen_grant_ids: list[str]) -> messages.LoadReport:
+        self._meter.sample()
         self._sequence += 1
-        node = self._node
-        tally = added((tally_of(node, self._lag), self._elsewhere()))
-        return messages.LoadReport(
+        load, tally = self._meter.load, self._meter.tally
+        report = messages.LoadReport(
             sequence=self._sequence,
-            active_streams=node.streams + node.streams_elsewhere,
-            nic_tx_bps=self._rate.bps(),
-            committed_bps=tally.committed_bps,
-            loop_lag_ms=int(tally.loop_lag_s * 1000),
-            draining=node.draining.is_set(),
+            active_streams=load.active_streams,
+            nic_tx_bps=load.tx_bps,
+            committed_bps=load.committed_bps,
+            loop_lag_ms=int(load.loop_lag_s * 1000),
+            draining=self._node.draining.is_set(),
             seen_grant_ids=seen_grant_ids,
-            heat=_hottest(tally),
-            counters=messages.EdgeCounters(
-                requests=tally.requests,
-                ram_hits=tally.ram_hits,
-                disk_hits=tally.disk_hits,
-                fills=sum(node.metrics.fills.values()),
-                sent_bytes=tally.sent_bytes,
-            ),
+            heat=self._heat(tally),
+            counters=self._counters(tally),
+            orca=orca_report(load),
+            cpu_permille=int(load.cpu * 1000),
+            started_plays=tally.started_plays - self._told.started_plays,
+            failed_plays=tally.failed_plays - self._told.failed_plays,
+            first_byte_p50_ms=round(load.first_byte_p50_s * 1000),
+        )
+        self._told, self._told_utilisation, self._told_followers = tally, load.utilisation, self._node.followers
+        return report
+
+    def _heat(self, tally: Tally) -> list[messages.SongHeat]:
+        sessions = self._node.sessions
+        songs = hottest(sessions.live, sessions.past, tally.waiting, time.monotonic())
+        return [
+            messages.SongHeat(rendition_id=song.rendition_id, live_bps=song.live_bps, waiting_followers=song.waiting)
+            for song in songs
+        ]
+
+    def _counters(self, tally: Tally) -> messages.EdgeCounters:
+        sizes = self._size_bytes()
+        return messages.EdgeCounters(
+            requests=tally.requests,
+            ram_hits=tally.ram_hits,
+            disk_hits=tally.disk_hits,
+            fills=sum(self._node.metrics.fills.values()),
+            sent_bytes=tally.sent_bytes,
+            ram_bytes=sizes.get("ram", 0),
+            disk_bytes=sizes.get("disk", 0),
         )
 
 
@@ -94,30 +97,24 @@ class SeenGrants:
         return taken
 
 
-def tally_of(node: Node, lag: LoopLag) -> Tally:
-    """What this process does. The readers of other processes are theirs to count."""
-    node.metrics.settle()
-    requests = node.metrics.requests
-    return Tally(
-        committed_bps=node.committed_bps,
-        loop_lag_s=lag.p95_s(),
-        requests=sum(requests.values()),
-        ram_hits=sum(n for (_, result), n in requests.items() if result == "hit_ram"),
-        disk_hits=sum(n for (_, result), n in requests.items() if result == "hit_disk"),
-        sent_bytes=sum(node.metrics.sent_bytes.values()),
-        heat={live.rendition_id: _heat(live) for live in _hottest_lives(node)},
+def orca_report(load: Load) -> OrcaLoadReport:
+    """The load as stock gRPC clients and Envoy understand it: they balance by requests a second over utilisation."""
+    return OrcaLoadReport(
+        cpu_utilization=load.cpu,
+        application_utilization=load.utilisation,
+        rps_fractional=load.requests_per_s,
+        eps=load.failures_per_s,
+        utilization={
+            "nic_tx": min(1.0, load.nic),
+            "streams": min(1.0, load.streams),
+            "cpu": min(1.0, load.cpu),
+            "loop_lag": min(1.0, load.loop_lag),
+        },
+        named_metrics={
+            "active_streams": load.active_streams,
+            "committed_bps": load.committed_bps,
+            "tx_bps": load.tx_bps,
+            "hit_ratio": load.hit_ratio,
+            "first_byte_p50_ms": load.first_byte_p50_s * 1000,
+        },
     )
-
-
-def _hottest_lives(node: Node) -> list[Live]:
-    return nlargest(HEAT_MAX, node.lives.values(), key=_heat)
-
-
-def _heat(live: Live) -> tuple[int, int]:
-    bitrate = live.manifest.rendition.bitrate_bps if live.manifest else 0
-    return sum(reader.listens for reader in live.readers) * bitrate, live.waiting
-
-
-def _hottest(tally: Tally) -> list[messages.SongHeat]:
-    hottest = nlargest(HEAT_MAX, tally.heat.items(), key=lambda item: item[1])
-    return [messages.SongHeat(rendition_id=r, live_bps=bps, waiting_followers=waiting) for r, (bps, waiting) in hottest]

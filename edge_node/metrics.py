@@ -1,5 +1,6 @@
 """The edge's figures by cause. Plain integers on the hot path; Prometheus reads them when it asks."""
 
+from bisect import bisect_left
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -8,7 +9,9 @@ from prometheus_client import CollectorRegistry, Histogram
 from prometheus_client.metrics_core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+FIRST_BYTE_SECONDS = (0.0005, 0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30)
+# What listeners come by; `relay` and `prewarm` are the mesh's own.
+LISTENERS_DOORS = frozenset({"http", "grpc", "grpc-web"})
 
 
 @dataclass(eq=False)
@@ -17,6 +20,7 @@ class EdgeMetrics(Collector):
 
     requests: (door, result), result one of hit_ram, hit_disk, leader, peer, follower, negative, error, refused.
     sent_bytes: (door, source), source one of ram, disk, fill: where the bytes were when they left.
+    first_bytes: of plays that started, how many within each of FIRST_BYTE_SECONDS, the last beyond them.
     """
 
     registry: CollectorRegistry
@@ -29,6 +33,10 @@ class EdgeMetrics(Collector):
     source_failures: Counter[str] = field(default_factory=Counter)
     fill_bytes: Counter[str] = field(default_factory=Counter)
     corrupt_upstream: int = 0
+    # Requests of listeners that began with audio, those of the express lane apart, and that failed for a reason of this edge.
+    started_plays: int = 0
+    failed_plays: int = 0
+    first_bytes: list[int] = field(default_factory=lambda: [0] * (len(FIRST_BYTE_SECONDS) + 1))
     # RAM hits of the express lane, added to the counters above by `settle`.
     express_hits: int = 0
     express_bytes: int = 0
@@ -43,15 +51,28 @@ class EdgeMetrics(Collector):
             "From request to the first chunk at hand, by result",
             ["result"],
             registry=self.registry,
-            buckets=_SECONDS,
+            buckets=FIRST_BYTE_SECONDS,
         )
         self.follower_wait_seconds = Histogram(
             "reprise_edge_chunk_wait_seconds",
             "How long a reader waited for one chunk that a fill was bringing",
             registry=self.registry,
-            buckets=_SECONDS,
+            buckets=FIRST_BYTE_SECONDS,
         )
         self.registry.register(self)
+
+    def first_byte(self, door: str, result: str, seconds: float) -> None:
+        """A request's first chunk is at hand."""
+        self.requests[door, result] += 1
+        self.first_byte_seconds.labels(result).observe(seconds)
+        if door in LISTENERS_DOORS:
+            self.started_plays += 1
+            self.first_bytes[bisect_left(FIRST_BYTE_SECONDS, seconds)] += 1
+
+    def failed(self, door: str) -> None:
+        """A request ended before it was served, and not because of who asked."""
+        if door in LISTENERS_DOORS:
+            self.failed_plays += 1
 
     def settle(self) -> None:
         """Brings the counters up to date; call before reading them."""
@@ -70,6 +91,8 @@ class EdgeMetrics(Collector):
         yield GaugeMetricFamily("reprise_edge_waiting_readers", "Readers that wait for a chunk", value=self.waiting())
         yield _family("reprise_edge_requests", "Requests for audio", ("door", "result"), self.requests)
         yield _family("reprise_edge_sent_bytes", "Audio bytes sent", ("door", "source"), self.sent_bytes)
+        plays: Counter[str] = Counter(started=self.started_plays, failed=self.failed_plays)
+        yield _family("reprise_edge_plays", "Listeners' requests by how they went", ("outcome",), plays)
         yield _family("reprise_edge_fills", "Fills by outcome", ("outcome",), self.fills)
         yield _family("reprise_edge_fill_bytes", "Verified bytes that fills brought", ("source",), self.fill_bytes)
         yield _family("reprise_edge_source_failures", "Sources that failed a fill", ("source",), self.source_failures)

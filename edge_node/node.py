@@ -4,6 +4,7 @@ With several processes to an edge each worker has a Node of its own, over leases
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from typing import Any, Protocol
 from cachetools import TTLCache
 from prometheus_client import CollectorRegistry
 
+from edge_node.heat import FadingCounts
 from edge_node.holding import Holding, Holdings
 from edge_node.live import Live
 from edge_node.metrics import EdgeMetrics
 from edge_node.reader import WORKER, Reader
+from edge_node.sessions import Sessions
 from edge_node.sources import Own, Peer
 from reprise.errors import NotFound, QuotaExceeded, Unavailable
 from reprise.log import get_logger
@@ -25,6 +28,7 @@ from reprise.service import contained
 log = get_logger()
 NEGATIVE_S = 2.0
 NEGATIVES_MAX = 10_000
+WAITED_FOR_MAX = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,14 +81,18 @@ class Node:
         self.streams = 0
         # Of the edge's other processes; `count_elsewhere` changes it.
         self.streams_elsewhere = 0
-        self.committed_bps = 0
+        self.sessions = Sessions()
+        # Who came to wait for a fill, by rendition.
+        self.waits = FadingCounts(WAITED_FOR_MAX)
+        # Grows when somebody came to wait for another's; `on_follower` is told.
+        self.followers = 0
+        self.on_follower: Callable[[], None] = lambda: None
         self._fills = fills
         self._group = group
         self._tasks: set[asyncio.Task[None]] = set()
         self._empty = asyncio.Event()
         self._empty.set()
         self._absent: TTLCache[str, str] = TTLCache(NEGATIVES_MAX, NEGATIVE_S)
-        self._bitrates: dict[Reader, int] = {}
 
     @property
     def view(self) -> View:
@@ -138,12 +146,6 @@ class Node:
         self.streams_elsewhere = streams
         self._check_empty()
 
-    def playing(self, reader: Reader) -> None:
-        """The manifest is known: the stream's bitrate counts as committed from now on."""
-        if reader not in self._bitrates and reader.manifest is not None:
-            self._bitrates[reader] = reader.manifest.rendition.bitrate_bps
-            self.committed_bps += self._bitrates[reader]
-
     async def purge(self, rendition_id: str) -> None:
         """Takes a rendition down: its readers end, its bytes go from RAM and disk."""
         live = self.lives.pop(rendition_id, None)
@@ -187,6 +189,16 @@ class Node:
     async def discover(self, rendition_id: str) -> Holding | None:
         return await self.store.discover(rendition_id)
 
+    def first_wait(self, rendition_id: str, *, follows: bool) -> None:
+        self.waits.add(rendition_id, 1.0, time.monotonic())
+        if follows:
+            self.crowd_grew()
+
+    def crowd_grew(self) -> None:
+        """Somebody waits for what another brought about, here or in another process of the edge."""
+        self.followers += 1
+        self.on_follower()
+
     def unused(self, live: Live) -> None:
         if self.lives.get(live.rendition_id) is live:
             del self.lives[live.rendition_id]
@@ -204,7 +216,6 @@ class Node:
         return sum(reader.door not in ("relay", WORKER) for live in self.lives.values() for reader in live.readers)
 
     def _closed(self, reader: Reader) -> None:
-        self.committed_bps -= self._bitrates.pop(reader, 0)
         self._remember_absent(reader)
         self.end()
 

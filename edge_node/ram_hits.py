@@ -69,6 +69,8 @@ class RamHits:
         for kind, _, _ in shares:
             self._store.touch(Key(rendition_id, kind))
         self._metrics.requests[door, _RESULT] += 1
+        self._metrics.started_plays += 1
+        self._metrics.first_bytes[0] += 1
         self._metrics.sent_bytes[door, Tier.RAM.value] += end - offset
         self._observe_first_byte(0.0)
         return Hit(any_part.manifest, ByteRange(offset, end), tuple(parts), self._node.end)

@@ -15,7 +15,7 @@ from edge_node.location import Tier
 from edge_node.metrics import EdgeMetrics
 from edge_node.open_file import OpenFile
 from reprise.chunks import CHUNK_BYTES
-from reprise.errors import NotFound, RepriseError
+from reprise.errors import DataCorrupt, NotFound, RepriseError, Unavailable
 from reprise.manifests import Manifest
 
 # The door of a worker process: behind it are readers that the worker counts.
@@ -176,6 +176,8 @@ class Reader:
             self._live.leave(self)
             if not self._served:
                 self._unserved()
+            if isinstance(self.error, Unavailable | DataCorrupt):
+                self._metrics.failed(self.door)
             on_close(self)
 
     def _resolve(self) -> None:
@@ -185,8 +187,7 @@ class Reader:
     def _first_byte(self, tier: Tier) -> None:
         self._served = True
         self.result = self.result or f"hit_{tier.value}"
-        self._metrics.requests[self.door, self.result] += 1
-        self._metrics.first_byte_seconds.labels(self.result).observe(time.monotonic() - self._opened_at)
+        self._metrics.first_byte(self.door, self.result, time.monotonic() - self._opened_at)
 
     def _unserved(self) -> None:
         cause = "abandoned" if self.error is None else "negative" if isinstance(self.error, NotFound) else "error"

@@ -5,6 +5,7 @@ Playback needs none of this: with every balancer gone the edge serves, with its 
 
 import asyncio
 import random
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -22,6 +23,8 @@ from reprise.log import get_logger
 
 log = get_logger()
 REPORT_S = 1.0
+# How soon after a report the next one may come when it is urgent.
+LOOK_S = 0.2
 _RETRY_S = 0.5
 _RESULTS_MAX = 1000
 
@@ -82,8 +85,10 @@ class BalancerLine:
             await asyncio.wait([upward])
 
     async def _send(self, call: Any) -> None:
-        """Hello, then a report a second, with results of commands as they come. A stream that broke ends it quietly:
-        whoever reads the same stream says why."""
+        """Hello, then a report a second, sooner with urgent news, and results of commands as they come.
+
+        A stream that broke ends it quietly: whoever reads the same stream says why.
+        """
         try:
             await call.write(messages.ReportLoadRequest(hello=self._hello()))
             while True:
@@ -98,13 +103,21 @@ class BalancerLine:
             call.cancel()
 
     async def _pause(self) -> messages.CommandResult | None:
-        """Waits for the next report's turn; ends early for a command's result or the start of a drain."""
+        """Waits for the next report's turn; ends early for a command's result, the start of a drain, or urgent news."""
         waits = [asyncio.create_task(self._results.get())]
         if not self._node.draining.is_set():
             waits.append(asyncio.create_task(self._node.draining.wait()))  # type: ignore[arg-type]
         try:
-            pause = REPORT_S * random.uniform(0.8, 1.2)  # noqa: S311
-            await asyncio.wait(waits, timeout=pause, return_when=asyncio.FIRST_COMPLETED)
+            now = time.monotonic()
+            turn = now + REPORT_S * random.uniform(0.8, 1.2)  # noqa: S311
+            done: set[asyncio.Task[messages.CommandResult]] = set()
+            while now < turn and not done:
+                done, _ = await asyncio.wait(
+                    waits, timeout=min(LOOK_S, turn - now), return_when=asyncio.FIRST_COMPLETED
+                )
+                if self._reports.urgent():
+                    break
+                now = time.monotonic()
             return waits[0].result() if waits[0].done() else None
         finally:
             for wait in waits:

@@ -57,7 +57,6 @@ class EdgeServicer:
             await reader.ready(MANIFEST)
             assert reader.manifest is not None
             span = span_of(request, reader.manifest.size_bytes)
-            self._node.playing(reader)
             await sending.stream.send(info_message(reader.manifest, span))
             await _redirect(await send_span(reader, span, sending), span, sending)
 

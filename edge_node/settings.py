@@ -15,6 +15,8 @@ class Settings(ServiceSettings):
     edge_key_path: Path
     manifest_keys_path: Path
     cache_dir: Path
+    # Edges that fail together: a rack, a zone. Empty when not known.
+    zone: str = ""
     balancers: tuple[str, ...] = ()
     origins: tuple[str, ...] = ()
     # How others reach this edge; empty means the bound address.
@@ -24,8 +26,9 @@ class Settings(ServiceSettings):
     disk_bytes_max: int = 20 << 30
     # 0 turns it off.
     scrub_bytes_per_s: int = 1 << 20
-    nic_capacity_bps: int = 1_000_000_000
-    # Empty means: count what this edge gives to its sockets.
+    # 0 means the speed of the link.
+    nic_capacity_bps: int = 0
+    # Empty means that of the default route, or "sockets" on loopback: then what this edge gives to its sockets is counted.
     nic_interface: str = ""
     stream_limit: int = 10_000
     # Processes that serve the HTTP port; with 1 there are no others than this one.

@@ -1,22 +1,29 @@
-"""How busy a process of the edge is, as load reports count it. Pure."""
+"""What one process of the edge has done and is doing, as load reports count it. Pure."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
+from itertools import zip_longest
 from typing import Any
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """What one worker does, or several together: then `loop_lag_s` is the worst and all else the sum."""
+    """Of one process, or of several together: then `loop_lag_s` is the worst and all else the sum."""
 
-    committed_bps: int = 0
     loop_lag_s: float = 0.0
+    processes: int = 0
+    # How many wait for a fill, by rendition; the busiest only.
+    waiting: dict[str, int] = field(default_factory=dict)
+    # Totals, which outlive their process.
     requests: int = 0
     ram_hits: int = 0
     disk_hits: int = 0
     sent_bytes: int = 0
-    # By rendition: bits per second that its readers play at, and how many wait.
-    heat: dict[str, tuple[int, int]] = field(default_factory=dict)
+    cpu_s: float = 0.0
+    started_plays: int = 0
+    failed_plays: int = 0
+    # Of plays that started, by how long the first byte took: see `EdgeMetrics`.
+    first_bytes: tuple[int, ...] = ()
 
     def as_list(self) -> list[Any]:
         """The values in the order of the fields; `of_list` reads them."""
@@ -25,32 +32,31 @@ class Tally:
     @classmethod
     def of_list(cls, values: list[Any]) -> "Tally":
         tally = cls(*values)
-        return replace(
-            tally, heat={rendition_id: (bps, waiting) for rendition_id, (bps, waiting) in tally.heat.items()}
-        )
+        return replace(tally, first_bytes=tuple(tally.first_bytes))
 
 
 def added(tallies: Iterable[Tally]) -> Tally:
     """All of `tallies` as one."""
     every = list(tallies)
-    heat: dict[str, tuple[int, int]] = {}
+    waiting: dict[str, int] = {}
     for tally in every:
-        for rendition_id, (bps, waiting) in tally.heat.items():
-            known_bps, known_waiting = heat.get(rendition_id, (0, 0))
-            heat[rendition_id] = (known_bps + bps, known_waiting + waiting)
+        for rendition_id, readers in tally.waiting.items():
+            waiting[rendition_id] = waiting.get(rendition_id, 0) + readers
     return Tally(
-        committed_bps=sum(tally.committed_bps for tally in every),
         loop_lag_s=max((tally.loop_lag_s for tally in every), default=0.0),
+        processes=sum(tally.processes for tally in every),
+        waiting=waiting,
         requests=sum(tally.requests for tally in every),
         ram_hits=sum(tally.ram_hits for tally in every),
         disk_hits=sum(tally.disk_hits for tally in every),
         sent_bytes=sum(tally.sent_bytes for tally in every),
-        heat=heat,
+        cpu_s=sum(tally.cpu_s for tally in every),
+        started_plays=sum(tally.started_plays for tally in every),
+        failed_plays=sum(tally.failed_plays for tally in every),
+        first_bytes=tuple(map(sum, zip_longest(*(tally.first_bytes for tally in every), fillvalue=0))),
     )
 
 
 def departed(tally: Tally) -> Tally:
     """What stays of a process that is gone: what it has done, not what it was doing."""
-    return Tally(
-        requests=tally.requests, ram_hits=tally.ram_hits, disk_hits=tally.disk_hits, sent_bytes=tally.sent_bytes
-    )
+    return replace(tally, loop_lag_s=0.0, processes=0, waiting={})

@@ -211,7 +211,6 @@ class WebDoor:
             span = span_of(call.wanted, manifest.size_bytes)
         except RepriseError as error:
             return _refuse(call, error)
-        self._node.playing(call.reader)
         self._express.learn(_path(call.wanted), call.admitted.claims, manifest)
         body = PlayBody(call, span, info_message(manifest, span), self._node.draining.is_set)
         pace = self._pacing.of(manifest.rendition.bitrate_bps, span.length)

@@ -25,10 +25,10 @@ PURE = frozenset(
         "balancer.views", "balancer.want",
         "catalog.cursors", "catalog.listing", "catalog.model", "catalog.moments", "catalog.normalise",
         "catalog.operators", "catalog.publication", "catalog.query", "catalog.resume", "catalog.spelling",
-        "edge_node.breaker", "edge_node.coalescing", "edge_node.disk_admission", "edge_node.eviction",
-        "edge_node.homes", "edge_node.origin_budget", "edge_node.pages", "edge_node.play_stream", "edge_node.ranges", "edge_node.scrub_pace",
-        "edge_node.sidecar", "edge_node.sources", "edge_node.tally", "edge_node.workers.messages",
-        "edge_node.workers.stream_counts",
+        "edge_node.breaker", "edge_node.coalescing", "edge_node.disk_admission", "edge_node.eviction", "edge_node.heat",
+        "edge_node.homes", "edge_node.origin_budget", "edge_node.pages", "edge_node.play_stream", "edge_node.ranges",
+        "edge_node.scrub_pace", "edge_node.sessions", "edge_node.sidecar", "edge_node.sources", "edge_node.tally",
+        "edge_node.utilisation", "edge_node.workers.messages", "edge_node.workers.stream_counts",
         "origin.coalescing", "origin.ingest.tag_rules",
         "reprise.chunks", "reprise.cli.failover", "reprise.cli.restart", "reprise.errors", "reprise.grants",
         "reprise.grpc_web_frames",
@@ -48,7 +48,8 @@ PURE_MAY_IMPORT = frozenset(
 # Where messages of the services are built and read; deeper code sees our own values.
 MESSAGE_MODULES = re.compile(
     r"""reprise\.cli\.\w+|\w+(\.\w+)*\.(
-        __main__|servicer|admin_servicer|(operator_)?wire|\w+_client|upstream|web_door|play_stream|publish|reporting|commands|load
+        __main__|servicer|admin_servicer|(operator_)?wire|\w+_client|upstream|web_door|play_stream|publish|reporting|commands|load|
+        orca_servicer
     )""",
     re.VERBOSE,
 )

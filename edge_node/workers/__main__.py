@@ -59,7 +59,7 @@ async def _run(settings: Settings, link: socket.socket, listener: socket.socket)
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, lambda: None)
     registry = CollectorRegistry()
-    gate = Gate(settings.edge_id, read_key(settings.edge_key_path, "edge_key_path"), registry)
+    key = read_key(settings.edge_key_path, "edge_key_path")
     lag = LoopLag("edge")
     for collector in process_collectors("edge", lag):
         registry.register(collector)
@@ -69,8 +69,9 @@ async def _run(settings: Settings, link: socket.socket, listener: socket.socket)
     async with asyncio.TaskGroup() as group:
         own = Own(settings.edge_id, settings.nic_capacity_bps)
         node = Node(NodeConfig(own, (), settings.stream_limit), store, errands, group, registry)
+        gate = Gate(settings.edge_id, key, node.sessions, registry)
         clerk = Clerk(desk, node, store, errands, gate, lag, registry)
-        desk.open(clerk.take, gate)
+        desk.open(clerk.take, gate, node)
         streams = Streams("edge", settings.stream_stall_s_max, registry)
         background = [group.create_task(work()) for work in (lag.run, streams.watch)]
         server, bridge = _server(settings, node, store, gate, streams, desk, registry)
@@ -98,7 +99,7 @@ def _server(
 ) -> tuple[HttpServer, Bridge]:
     rpc_metrics = RpcMetrics("edge", registry)
     # What the lane asks of a RAM tier, the parts and their touches, leased RAM has too.
-    express = Express(cast("RamTier", store.ram), node.metrics, node.draining.is_set)
+    express = Express(cast("RamTier", store.ram), node.sessions, node.metrics, node.draining.is_set)
     pacing = Pacing(settings.pacing_factor, settings.pacing_burst_s)
     http, web = HttpDoor(node, gate, express, pacing), WebDoor(node, gate, express, pacing, rpc_metrics)
     bridge = Bridge(method_table([(add_edge_service, EdgeServicer(node, gate, streams))]), rpc_metrics)

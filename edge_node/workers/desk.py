@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import time
 from collections import Counter
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ from prometheus_client import CollectorRegistry
 
 from edge_node.access import Gate
 from edge_node.eviction import Key
-from edge_node.load import tally_of
+from edge_node.meter import tally_of
 from edge_node.node import Node
 from edge_node.workers.asks import Asks
 from edge_node.workers.errands import Errands
@@ -19,6 +20,7 @@ from edge_node.workers.link import Link
 from edge_node.workers.messages import (
     Answer,
     AskPage,
+    Crowd,
     Drain,
     Elsewhere,
     Failed,
@@ -30,6 +32,7 @@ from edge_node.workers.messages import (
     Message,
     Page,
     PartState,
+    Playing,
     Progress,
     Pull,
     Purge,
@@ -48,6 +51,8 @@ log = get_logger()
 PAGE_S_MAX = 5.0
 # A little longer than the node process waits for its disk.
 ANSWER_S_MAX = 6.0
+# A crowd is told of once in this time; balancers hear of it no more often.
+CROWD_S = 0.2
 
 
 class Desk:
@@ -62,11 +67,15 @@ class Desk:
         self._yes_or_no: Asks[bool] = Asks()
         self._pages: Asks[Response] = Asks()
         self._streams: Counter[str] = Counter()
+        self._playing: dict[str, tuple[str, int] | None] = {}
+        self._crowd_at = -CROWD_S
 
-    def open(self, take: Callable[[Message, int | None], None], gate: Gate) -> None:
+    def open(self, take: Callable[[Message, int | None], None], gate: Gate, node: Node) -> None:
         """`take` gets what is for the store, the fills and the node."""
         self._take = take
         gate.on_stream = self._count
+        node.sessions.on_change = self._plays
+        node.on_follower = self._crowd
 
     def send(self, message: Message) -> None:
         """To the node process."""
@@ -138,6 +147,22 @@ class Desk:
         if changes:
             self.send(Streams(changes))
 
+    def _plays(self, grant_id: str, plays: tuple[str, int] | None) -> None:
+        if not self._playing:
+            asyncio.get_running_loop().call_soon(self._tell_playing)
+        self._playing[grant_id] = plays
+
+    def _tell_playing(self) -> None:
+        changes, self._playing = self._playing, {}
+        playing = {(grant_id, plays[0]): plays[1] for grant_id, plays in changes.items() if plays}
+        self.send(Playing(playing, [grant_id for grant_id, plays in changes.items() if not plays]))
+
+    def _crowd(self) -> None:
+        now = time.monotonic()
+        if now - self._crowd_at >= CROWD_S:
+            self._crowd_at = now
+            self.send(Crowd())
+
     def _lost(self, reason: str) -> None:
         log.error("node_process_lost", reason=reason)
         self.alone = True
@@ -198,6 +223,7 @@ class Clerk:
 
     def _figures(self, ask: int) -> Figures:
         self._store.ram.policy.flush()
+        self._node.sessions.settle(time.monotonic())
         tally = tally_of(self._node, self._lag)
         return Figures(ask, tally.as_list(), samples_of(self._registry), self._gate.take_seen())
 

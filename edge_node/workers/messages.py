@@ -186,6 +186,19 @@ class Streams:
 
 
 @dataclass(frozen=True, slots=True)
+class Playing:
+    """What sessions of this worker play from now on, bits per second by (grant, rendition), and whose is over."""
+
+    playing: dict[tuple[str, str], int]
+    over: list[str]
+
+
+@dataclass(frozen=True, slots=True)
+class Crowd:
+    """Listeners have come to wait for what another one brought about: balancers should hear of it soon."""
+
+
+@dataclass(frozen=True, slots=True)
 class Figures:
     """What a worker says of itself: a Tally, every sample of its metrics as (name, labels, value), and new grants."""
 
@@ -216,11 +229,12 @@ class Answer:
 
 Message = (
     Manifested | PartState | Forgotten | Progress | Failed | Purge | Drain | Elsewhere | Pull | Page | Stop
-    | Listening | Find | Use | Unuse | Verify | Errand | Cancel | Touched | Streams | Figures | AskPage | Answer
+    | Listening | Find | Use | Unuse | Verify | Errand | Cancel | Touched | Streams | Playing | Crowd | Figures | AskPage
+    | Answer
 )  # fmt: skip
 KINDS: tuple[type[Message], ...] = (
     Manifested, PartState, Forgotten, Progress, Failed, Purge, Drain, Elsewhere, Pull, Page, Stop,
-    Listening, Find, Use, Unuse, Verify, Errand, Cancel, Touched, Streams, Figures, AskPage, Answer,
+    Listening, Find, Use, Unuse, Verify, Errand, Cancel, Touched, Streams, Playing, Crowd, Figures, AskPage, Answer,
 )  # fmt: skip
 _NUMBERS = {kind: number for number, kind in enumerate(KINDS)}
 

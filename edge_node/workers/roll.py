@@ -1,13 +1,14 @@
 """The workers that run, and everything that is counted over them and the node process together."""
 
 import asyncio
+import time
 from collections.abc import Awaitable, Callable
 
 from edge_node.access import Gate
 from edge_node.node import Node
 from edge_node.tally import Tally, added, departed
 from edge_node.workers.figures import EdgeRegistry, Series, Values, values_of
-from edge_node.workers.messages import AskPage, Drain, Elsewhere, Figures, Page
+from edge_node.workers.messages import AskPage, Drain, Elsewhere, Figures, Page, Playing
 from edge_node.workers.metrics import WorkerMetrics, WorkerState
 from edge_node.workers.stream_counts import StreamCounts
 from edge_node.workers.worker import Worker
@@ -34,6 +35,7 @@ class Roll:
         self._registry = registry
         self._page = page
         self._counts = StreamCounts()
+        self._held: dict[int, set[str]] = {}
         self._values: dict[int, Values] = {}
         self._departed = Tally()
         self._changed: set[str] = set()
@@ -62,6 +64,8 @@ class Roll:
         self._registry.give_back(worker.number)
         self._values.pop(worker.number, None)
         self._tell_soon(self._counts.give_back(worker.number))
+        for grant_id in self._held.pop(worker.number, ()):
+            self._node.sessions.leave(grant_id, time.monotonic())
 
     # For workers
 
@@ -75,6 +79,24 @@ class Roll:
     def streams(self, worker: Worker, grants: dict[str, int]) -> None:
         """Streams of a worker began or ended."""
         self._count(worker.number, grants)
+
+    def playing(self, worker: Worker, playing: Playing) -> None:
+        """Sessions of a worker began, ended, or went over to another rendition."""
+        sessions, now = self._node.sessions, time.monotonic()
+        held = self._held.setdefault(worker.number, set())
+        for (grant_id, rendition_id), bps in playing.playing.items():
+            if grant_id in held:
+                sessions.touch(grant_id, rendition_id, bps, now)
+            else:
+                held.add(grant_id)
+                sessions.begin(grant_id, rendition_id, bps, now)
+        for grant_id in held.intersection(playing.over):
+            held.discard(grant_id)
+            sessions.leave(grant_id, now)
+
+    def crowd(self) -> None:
+        """Listeners of a worker wait for one another's fill."""
+        self._node.crowd_grew()
 
     def figures(self, worker: Worker, figures: Figures) -> None:
         """A worker has told its figures."""

@@ -11,7 +11,18 @@ from edge_node.tally import Tally
 from edge_node.workers.asks import Asks
 from edge_node.workers.lessor import Lessor
 from edge_node.workers.link import Link
-from edge_node.workers.messages import Answer, AskPage, Figures, Listening, Message, Pull, Purge, Streams
+from edge_node.workers.messages import (
+    Answer,
+    AskPage,
+    Crowd,
+    Figures,
+    Listening,
+    Message,
+    Playing,
+    Pull,
+    Purge,
+    Streams,
+)
 from edge_node.workers.process import WorkerProcess
 from reprise.log import get_logger
 
@@ -24,6 +35,8 @@ class Foreman(Protocol):
 
     def listening_now(self, worker: "Worker") -> None: ...
     def streams(self, worker: "Worker", grants: dict[str, int]) -> None: ...
+    def playing(self, worker: "Worker", playing: Playing) -> None: ...
+    def crowd(self) -> None: ...
     def figures(self, worker: "Worker", figures: Figures) -> None: ...
     def page(self, worker: "Worker", ask: AskPage) -> None: ...
 
@@ -88,6 +101,10 @@ class Worker:
         match message:
             case Streams():
                 self._foreman.streams(self, message.grants)
+            case Playing():
+                self._foreman.playing(self, message)
+            case Crowd():
+                self._foreman.crowd()
             case Figures():
                 self.tally = Tally.of_list(message.tally)
                 self._foreman.figures(self, message)

@@ -18,6 +18,7 @@ from edge_node.express import EXPRESS_BYTES_MAX, Express
 from edge_node.metrics import EdgeMetrics
 from edge_node.ram import RamTier
 from edge_node.ranges import Partial, Whole, evaluate
+from edge_node.sessions import Sessions
 from edge_node.store_metrics import StoreMetrics
 from reprise.chunks import CHUNK_BYTES
 from reprise.edge.v1.edge_service_pb2 import PlayRequest, PlayResponse
@@ -40,7 +41,7 @@ def express(chunks: set[int], expires_in_s: float = 600, *, draining: bool = Fal
         part = Part.PREFIX if chunk < 8 else Part.TAIL
         ram.write(Key(AUDIO.rendition_id, part), chunk, _chunk(chunk), manifest)
     metrics = EdgeMetrics(CollectorRegistry(), lambda: 0, lambda: 0, lambda: 0)
-    lane = Express(ram, metrics, lambda: draining)
+    lane = Express(ram, Sessions(), metrics, lambda: draining)
     claims = Claims("listen", "b", "edge-1", "s", "g", int(time.time() + expires_in_s), song_id=SONG_ID)
     lane.learn(PATH, claims, manifest)
     return lane, metrics

@@ -24,6 +24,8 @@ class Owner:
 
     def __init__(self) -> None:
         self.later: list[Callable[[], None]] = []
+        # Of each listener who came to wait: whether for another's fill.
+        self.waits: list[bool] = []
 
     def start_fill(self, live: Live, fill_id: int, hops: int) -> str:
         assert fill_id == FILL
@@ -49,6 +51,9 @@ class Owner:
 
     async def discover(self, rendition_id: str) -> Holding | None:
         return None
+
+    def first_wait(self, rendition_id: str, *, follows: bool) -> None:
+        self.waits.append(follows)
 
     def unused(self, live: Live) -> None:
         """The test keeps it."""

@@ -45,10 +45,13 @@ def test_a_process_that_is_gone_gives_back_its_streams() -> None:
 
 TALLIES = st.builds(
     Tally,
-    st.integers(0, 9),
-    st.floats(0, 9),
-    *[st.integers(0, 9)] * 4,
-    st.dictionaries(st.sampled_from("xyz"), st.tuples(st.integers(0, 9), st.integers(0, 9))),
+    loop_lag_s=st.floats(0, 9),
+    processes=st.integers(0, 3),
+    waiting=st.dictionaries(st.sampled_from("xyz"), st.integers(0, 9)),
+    requests=st.integers(0, 9),
+    sent_bytes=st.integers(0, 9),
+    cpu_s=st.integers(0, 9),
+    first_bytes=st.lists(st.integers(0, 9), max_size=3).map(tuple),
 )
 
 
@@ -57,10 +60,11 @@ def test_tallies_add_up_but_the_lag_is_the_worst(tallies: list[Tally]) -> None:
     total = added(tallies)
     assert total.sent_bytes == sum(tally.sent_bytes for tally in tallies)
     assert total.loop_lag_s == max((tally.loop_lag_s for tally in tallies), default=0)
-    for rendition_id, (bps, _) in total.heat.items():
-        assert bps == sum(tally.heat.get(rendition_id, (0, 0))[0] for tally in tallies)
+    for rendition_id, readers in total.waiting.items():
+        assert readers == sum(tally.waiting.get(rendition_id, 0) for tally in tallies)
+    assert sum(total.first_bytes) == sum(sum(tally.first_bytes) for tally in tallies)
     assert departed(total) == added(map(departed, tallies))
-    assert departed(total).committed_bps == 0
+    assert (departed(total).processes, departed(total).waiting) == (0, {})
 
 
 @given(TALLIES)
