@@ -46,7 +46,7 @@ class OrcaServicer(OpenRcaServiceServicer):
         with self._watching():
             while not self._draining.is_set():
                 yield self._report()
-                await self._pause(_interval_s(request))
+                await self._pause(interval_s(request))
 
     @contextmanager
     def _watching(self) -> Iterator[None]:
@@ -68,7 +68,7 @@ class OrcaServicer(OpenRcaServiceServicer):
                 await self._draining.wait()
 
 
-def _interval_s(request: OrcaLoadReportRequest) -> float:
+def interval_s(request: OrcaLoadReportRequest) -> float:
     """The standard lets a server report less often than it was asked to; without a wish it is the default."""
     asked = request.report_interval.seconds + request.report_interval.nanos / 1e9
     return min(max(asked, INTERVAL_S_MIN), INTERVAL_S_MAX) if asked > 0 else INTERVAL_S
