@@ -6,6 +6,7 @@ again, a second later: a watch outlives every balancer.
 
 import asyncio
 import json
+import shutil
 import sys
 from collections import deque
 from collections.abc import AsyncGenerator, Callable
@@ -24,6 +25,8 @@ from reprise.cli.watch_screen import EVENTS_SHOWN, screen
 from reprise.errors import RepriseError, Unavailable
 
 RETRY_S = 1.0
+# Lines of the screen that are neither region, edge nor event.
+HEADINGS = 8
 # So long after its next look was due a balancer counts as hanging.
 SILENCE_S = 3.0
 
@@ -48,7 +51,14 @@ async def on_screen(mesh: Mesh, new_token: Callable[[], str], interval_s: float)
                     events.extend(word.events)
                 else:
                     trouble = word.reason
-                draw(screen(last, events, trouble))
+                draw(screen(last, events, trouble, edges_max=_rows_left(last)))
+
+
+def _rows_left(view: MeshView | None) -> int:
+    """How many edges fit on the terminal beside the rest; all of them into a file."""
+    if view is None or not sys.stdout.isatty():
+        return sys.maxsize
+    return shutil.get_terminal_size().lines - len(view.regions) - EVENTS_SHOWN - HEADINGS
 
 
 async def as_lines(mesh: Mesh, new_token: Callable[[], str], interval_s: float) -> None:

@@ -1,7 +1,8 @@
 """What `reprise status --watch` draws: regions, edges, and below what happened. Builds it; draws nothing itself."""
 
+import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from rich.console import Group, RenderableType
 from rich.table import Table
@@ -11,6 +12,9 @@ from reprise.cli.mesh_view import EdgeFigures, EventLine, MeshView, RegionFigure
 
 EVENTS_SHOWN = 10
 _ID_CHARS = 10
+# And the least width of each: on a narrow terminal the hottest song gives way.
+_COLUMNS = {"edge": 7, "region": 6, "state": 5, "streams": 7, "Mb/s": 7, "load": 4, "CPU": 4, "RAM": 4, "disk": 4}
+_COLUMNS |= {"fills": 5, "age": 5, "hottest": 1}
 # A report is a second old at most, where all is well.
 _OLD_REPORT_MS = 3_000
 _BUSY = 0.8
@@ -18,12 +22,17 @@ _GOOD_STATES = frozenset({"ready"})
 _GOOD_EVENTS = frozenset({"edge_joined", "edge_ready", "edge_back", "command", "preheat", "replicas_shrank"})
 
 
-def screen(view: MeshView | None, events: Iterable[EventLine], trouble: str = "") -> RenderableType:
-    """All of it; without a view, only why there is none."""
+def screen(
+    view: MeshView | None, events: Iterable[EventLine], trouble: str = "", edges_max: int = sys.maxsize
+) -> RenderableType:
+    """All of it; without a view, only why there is none. Of more edges than fit, those that are not well, then the busiest."""
     parts: list[RenderableType] = [Text(trouble, "red")] if trouble else []
     if view is not None:
         parts += [Text(f"epoch {view.epoch}, as {view.balancer} sees it", "dim"), _regions(view.regions), Text()]
-        parts += [_edges(view.edges), Text(), *(_event(event) for event in events)]
+        shown = _most_telling(view.edges, max(1, edges_max))
+        parts += [_edges(shown), Text(), *(_event(event) for event in events)]
+        if len(shown) < len(view.edges):
+            parts.insert(-1, Text(f"{len(shown)} of {len(view.edges)} edges", "dim"))
     return Group(*parts)
 
 
@@ -44,23 +53,31 @@ def _regions(regions: Iterable[RegionFigures]) -> Table:
     return drawn
 
 
+def _most_telling(edges: Sequence[EdgeFigures], edges_max: int) -> list[EdgeFigures]:
+    """At most so many edges, in the order they came in."""
+    ranked = sorted(edges, key=lambda edge: (edge.state in _GOOD_STATES and not edge.ejected, -edge.utilisation))
+    chosen = {edge.id for edge in ranked[:edges_max]}
+    return [edge for edge in edges if edge.id in chosen]
+
+
 def _edges(edges: Iterable[EdgeFigures]) -> Table:
-    columns = ("edge", "region", "state", "streams", "Mb/s", "load", "CPU", "RAM", "disk", "fills", "hottest", "report")
-    drawn = Table(*columns, box=None, header_style="dim")
+    drawn = Table(box=None, header_style="dim", padding=(0, 1, 0, 0))
+    for column, chars_min in _COLUMNS.items():
+        drawn.add_column(column, no_wrap=True, min_width=chars_min)
     for edge in edges:
         drawn.add_row(
             edge.id,
             edge.region,
             _state(edge),
             f"{edge.streams}+{edge.pending_grants}" if edge.pending_grants else str(edge.streams),
-            f"{edge.tx_bps / 1e6:.1f} of {edge.capacity_bps / 1e6:.0f}",
+            f"{edge.tx_bps / 1e6:.1f}/{edge.capacity_bps / 1e6:.0f}",
             _share(edge.utilisation),
             f"{edge.cpu:.0%}",
             "" if edge.ram_hit_ratio is None else f"{edge.ram_hit_ratio:.0%}",
             "" if edge.disk_hit_ratio is None else f"{edge.disk_hit_ratio:.0%}",
             str(edge.fills),
-            f"{edge.hottest[:_ID_CHARS]} {edge.hottest_bps / 1e6:.1f} Mb/s" if edge.hottest else "",
             Text(f"{edge.report_age_ms / 1000:.1f} s", "red" if edge.report_age_ms > _OLD_REPORT_MS else "dim"),
+            f"{edge.hottest[:_ID_CHARS]} {edge.hottest_bps / 1e6:.1f} Mb/s" if edge.hottest else "",
         )
     return drawn
 

@@ -112,9 +112,9 @@ async def test_a_refused_token_ends_the_watch(stage: Stage) -> None:
             await anext(told)
 
 
-def drawn(view: MeshView | None, *events: EventLine, trouble: str = "") -> str:
+def drawn(view: MeshView | None, *events: EventLine, trouble: str = "", edges_max: int = 100) -> str:
     console = Console(width=200, record=True, file=io.StringIO())
-    console.print(screen(view, events, trouble))
+    console.print(screen(view, events, trouble, edges_max))
     return console.export_text()
 
 
@@ -155,7 +155,7 @@ def test_the_screen_shows_what_an_operator_looks_for() -> None:
         "86%",
         "ready ejected at 25%",
         "7+2",
-        "4.2 of 10",
+        "4.2/10",
         "42%",
         "31%",
         "80%",
@@ -165,6 +165,17 @@ def test_the_screen_shows_what_an_operator_looks_for() -> None:
         "edge_ejected    edge-1 listeners' plays fail there",
     ):
         assert shown in text, shown
+
+
+def test_of_more_edges_than_fit_the_sick_and_the_busiest_are_shown() -> None:
+    edges = [
+        pb.EdgeStatus(hello=pb.Hello(edge_id=f"edge-{n}"), state=pb.EDGE_STATE_READY, utilisation=n / 10)
+        for n in range(9)
+    ]
+    edges[0].state = pb.EDGE_STATE_DEAD
+    text = drawn(view_of("balancer", pb.GetMeshResponse(edges=edges)), edges_max=3)
+    assert [n for n in range(9) if f"edge-{n}" in text] == [0, 7, 8]
+    assert "3 of 9 edges" in text
 
 
 def test_without_a_view_the_screen_says_why() -> None:
