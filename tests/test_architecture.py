@@ -19,10 +19,12 @@ PACKAGES = ("balancer", "catalog", "edge_node", "origin", "reprise")
 # Decisions without I/O, clock or chance. A module that is named here and gone fails the test: the list stays true.
 PURE = frozenset(
     {
-        "balancer.callers", "balancer.edges", "balancer.events", "balancer.ledger", "balancer.membership",
-        "balancer.mesh", "balancer.minting", "balancer.orders", "balancer.purges", "balancer.regions", "balancer.renditions",
-        "balancer.scaling", "balancer.steering", "balancer.scoring", "balancer.standings",
-        "balancer.views", "balancer.want",
+        "balancer.callers", "balancer.edges", "balancer.events", "balancer.geography.clients",
+        "balancer.geography.nearness", "balancer.geography.networks", "balancer.geography.prefixes",
+        "balancer.geography.regions", "balancer.ledger", "balancer.membership", "balancer.mesh", "balancer.minting",
+        "balancer.orders", "balancer.phi", "balancer.preheat_plan", "balancer.purges", "balancer.regions",
+        "balancer.renditions", "balancer.scaling", "balancer.scoring", "balancer.self_doubt", "balancer.standings",
+        "balancer.steering", "balancer.views", "balancer.want",
         "catalog.cursors", "catalog.listing", "catalog.model", "catalog.moments", "catalog.normalise",
         "catalog.operators", "catalog.publication", "catalog.query", "catalog.resume", "catalog.spelling",
         "edge_node.breaker", "edge_node.coalescing", "edge_node.disk_admission", "edge_node.eviction", "edge_node.heat",
@@ -38,8 +40,8 @@ PURE = frozenset(
 PURE_MAY_IMPORT = frozenset(
     {
         "base64", "binascii", "bisect", "collections", "dataclasses", "datetime", "email", "enum", "functools", "hashlib",
-        "heapq", "hmac", "http", "itertools", "json", "math", "re", "struct", "typing", "unicodedata", "urllib", "uuid",
-        "zlib",
+        "heapq", "hmac", "http", "ipaddress", "itertools", "json", "math", "re", "struct", "typing", "unicodedata", "urllib",
+        "uuid", "zlib",
         # Computation only: CBOR, signatures, a mapping with a bound, protobuf's error.
         "cbor2", "cryptography", "cachetools", "google",
     }

@@ -1,0 +1,1 @@
+"""Tests of what a balancer knows about where listeners are."""
