@@ -6,35 +6,34 @@
     SUSPECT  not vouched for, maybe alive     report -> READY; probe failed -> DEAD; probe answered -> SUSPECT, probed again
     DEAD     a probe failed                   report -> READY; after ten minutes forgotten
 
-A hello leads from any state to JOINING. Draining is no state but a fact from the last report: a draining edge may fall silent
-and die like any other, and gets no work in any state.
+Silence is a phi of 5 (see `phi`: a bit over three seconds for an edge that is regular). With its stream still open a failed
+probe decides from a phi of 8 on, without a stream at once. A hello leads from any state to JOINING. Draining is no state but a
+fact from the last report: a draining edge may fall silent and die like any other, and gets no work in any state.
 
 Invariants: only the newest stream of an edge counts, so a late word of an old boot changes nothing. `epoch` grows with every
-change of who is alive, where it is reached, or whether it drains. If more than 30 % of at least five edges seem to fail
-at once, the fault is more likely here: nobody is declared dead on such a view for up to half a minute (Lifeguard, 2018).
+change of who is alive, where it is reached, or whether it drains. While this balancer has reason to doubt itself
+(`self_doubt`) nobody is declared dead, for up to half a minute.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from balancer.edges import EdgeIdentity, EdgeLoad
+from balancer.phi import Phi
+from balancer.self_doubt import SelfDoubt
 from reprise.errors import NotFound, QuotaExceeded
 
-# Edges report every second: three missed reports are no jitter.
-SILENCE_S_MAX = 3.0
+SUSPECT_PHI = 5.0
+DEAD_PHI = 8.0
 PROBE_AGAIN_S = 1.0
 DEAD_KEPT_S = 600.0
 EDGES_MAX = 5_000
 
-DOUBT_EDGES_MIN = 5
-DOUBT_SHARE = 0.3
 # Failures this close together count as one event.
 DOUBT_WINDOW_S = 10.0
 # Probes alone have said so for this long: then it is true.
 DOUBT_S_MAX = 30.0
-# If we did not run for this long, silence says nothing about edges.
-OWN_PAUSE_S_MAX = 1.0
 
 
 class State(Enum):
@@ -62,6 +61,7 @@ class Edge:
     probe_at: float | None = None
     # When the first failed probe was not believed.
     doubted_since: float | None = None
+    silence: Phi = field(default_factory=Phi)
 
 
 class Membership:
@@ -71,7 +71,17 @@ class Membership:
         self.epoch = epoch
         self._edges: dict[str, Edge] = {}
         self._streams = 0
-        self._ticked_at = now
+        self._doubt = SelfDoubt(now)
+
+    @property
+    def patience_s(self) -> float:
+        """How much longer than usual edges may take to answer, because this balancer itself is late."""
+        return self._doubt.patience_s
+
+    @property
+    def doubting(self) -> bool:
+        """Whether an edge would count as dead if this balancer did not doubt itself."""
+        return any(edge.doubted_since is not None for edge in self if edge.state is State.SUSPECT)
 
     def __iter__(self) -> Iterator[Edge]:
         return iter(self._edges.values())
@@ -110,6 +120,7 @@ class Membership:
             return False
         if edge.state is State.DEAD or edge.draining != load.draining:
             self.epoch += 1
+        edge.silence.heard(now - edge.heard_at)
         edge.load, edge.draining, edge.heard_at = load, load.draining, now
         edge.probe_at = edge.doubted_since = None
         _enter(edge, State.READY, now)
@@ -129,16 +140,19 @@ class Membership:
         self._edges[identity.edge_id] = Edge(identity, State.SUSPECT, heard_at=now, since=now, probe_at=now)
         self.epoch += 1
 
-    def tick(self, now: float) -> list[Edge]:
-        """Turns silence into suspicion and forgets the long dead; returns the edges to probe now."""
-        self._forgive_own_pause(now)
+    def tick(self, now: float, lag_s: float = 0.0) -> list[Edge]:
+        """Turns silence into suspicion and forgets the long dead; returns the edges to probe now.
+
+        `lag_s` is how late this call comes.
+        """
+        self._forgive(self._doubt.tick(now, lag_s))
         due: list[Edge] = []
         for edge in list(self):
             if edge.state is State.DEAD:
                 if now - edge.since >= DEAD_KEPT_S:
                     del self._edges[edge.identity.edge_id]
                 continue
-            if now - edge.heard_at >= SILENCE_S_MAX:
+            if self._phi(edge, now) >= SUSPECT_PHI:
                 self._suspect(edge, now)
             if edge.probe_at is not None and edge.probe_at <= now:
                 edge.probe_at = None
@@ -152,7 +166,7 @@ class Membership:
             return  # it spoke for itself while the probe was under way
         if answered:
             edge.doubted_since = None
-        elif not self._doubted(edge, now):
+        elif (not edge.stream or self._phi(edge, now) >= DEAD_PHI) and not self._doubted(edge, now):
             _enter(edge, State.DEAD, now)
             self.epoch += 1
             return
@@ -167,24 +181,24 @@ class Membership:
             _enter(edge, State.SUSPECT, now)
             edge.probe_at = now
 
+    def _phi(self, edge: Edge, now: float) -> float:
+        return edge.silence.of(now - edge.heard_at - self._doubt.patience_s)
+
     def _doubted(self, edge: Edge, now: float) -> bool:
         """Whether too many edges fail at once to believe it. A draining edge that stops is no failure."""
         if edge.draining:
             return False
         window = now - DOUBT_WINDOW_S
         counted = [e for e in self if not e.draining and (e.state is not State.DEAD or e.since > window)]
-        failing = sum(e.state in (State.SUSPECT, State.DEAD) for e in counted)
-        if len(counted) < DOUBT_EDGES_MIN or failing <= DOUBT_SHARE * len(counted):
+        if not self._doubt.doubts([e.state in (State.SUSPECT, State.DEAD) for e in counted]):
             return False
         edge.doubted_since = now if edge.doubted_since is None else edge.doubted_since
         return now - edge.doubted_since < DOUBT_S_MAX
 
-    def _forgive_own_pause(self, now: float) -> None:
+    def _forgive(self, pause_s: float) -> None:
         """After a pause of this process the reports of that time wait unread: edges were not silent, we were deaf."""
-        pause, self._ticked_at = now - self._ticked_at, now
-        if pause > OWN_PAUSE_S_MAX:
-            for edge in self:
-                edge.heard_at += pause
+        for edge in self if pause_s else ():
+            edge.heard_at += pause_s
 
 
 def _enter(edge: Edge, state: State, now: float) -> None:

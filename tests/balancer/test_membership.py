@@ -4,19 +4,16 @@ import pytest
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
-from balancer.membership import (
-    DEAD_KEPT_S,
-    DOUBT_S_MAX,
-    EDGES_MAX,
-    PROBE_AGAIN_S,
-    SILENCE_S_MAX,
-    Membership,
-    State,
-)
+from balancer.membership import DEAD_KEPT_S, DOUBT_S_MAX, EDGES_MAX, PROBE_AGAIN_S, Membership, State
 from reprise.errors import NotFound, QuotaExceeded
 from tests.balancer.values import identity, load
 
 TICK_S = 0.1
+# Of an edge that has not been heard often yet: the first silence that makes it suspect, and one that certainly does.
+SILENCE_S = 3.2
+CERTAIN_S = 4.0
+# Of any edge, whatever rhythm it had.
+LONGEST_S = 5.5
 
 
 class Script:
@@ -38,12 +35,12 @@ class Script:
     def lose(self, edge_id: str) -> None:
         self.members.lost(edge_id, self.streams[edge_id], self.now)
 
-    def wait(self, seconds: float) -> list[str]:
+    def wait(self, seconds: float, lag_s: float = 0.0) -> list[str]:
         """The edges that were to be probed meanwhile."""
         due = []
         for _ in range(round(seconds / TICK_S)):
             self.now += TICK_S
-            due += [edge.identity.edge_id for edge in self.members.tick(self.now)]
+            due += [edge.identity.edge_id for edge in self.members.tick(self.now, lag_s)]
         return due
 
     def probed(self, edge_id: str, *, answered: bool, boot_id: str = "boot") -> None:
@@ -86,18 +83,60 @@ def test_an_edge_that_answers_probes_but_reports_nothing_stays_suspect_and_is_as
 
 def test_silence_is_suspicious_after_three_seconds() -> None:
     script = Script("e1")
-    assert script.wait(SILENCE_S_MAX - TICK_S) == []
+    assert script.wait(SILENCE_S - TICK_S) == []
     assert script.state("e1") is State.READY
     assert script.wait(2 * TICK_S) == ["e1"]
     assert script.state("e1") is State.SUSPECT
 
 
+def test_a_stopped_process_is_out_within_six_seconds_though_its_stream_stays_open() -> None:
+    script = Script("e1", "e2")
+    waited = 0.0
+    while script.state("e1") is not State.DEAD:
+        script.report("e2")
+        if "e1" in script.wait(0.5):
+            script.wait(0.5)
+            script.probed("e1", answered=False)
+        waited += 0.5
+        assert waited <= 6.0
+    assert script.state("e2") is State.READY
+
+
+def test_a_failed_probe_alone_convicts_nobody_whose_stream_is_open() -> None:
+    script = Script("e1")
+    assert script.wait(SILENCE_S + TICK_S) == ["e1"]
+    script.probed("e1", answered=False)
+    assert script.state("e1") is State.SUSPECT
+    assert script.wait(PROBE_AGAIN_S + TICK_S) == ["e1"]
+    script.probed("e1", answered=False)
+    assert script.state("e1") is State.DEAD
+
+
+def test_a_late_balancer_waits_longer_and_convicts_nobody_until_it_keeps_up_or_half_a_minute_is_over() -> None:
+    script = Script("e1")
+    assert script.wait(SILENCE_S + 0.9, lag_s=0.2) == []
+    assert script.wait(0.5, lag_s=0.2) == ["e1"]
+    script.probed("e1", answered=False)
+    assert script.state("e1") is State.SUSPECT
+    assert script.members.doubting
+    script.wait(6.0)
+    script.probed("e1", answered=False)
+    assert script.state("e1") is State.DEAD
+    assert not script.members.doubting
+    always_late = Script("e1")
+    always_late.lose("e1")
+    for _ in range(int(DOUBT_S_MAX) + 2):
+        always_late.wait(1.0, lag_s=0.5)
+        always_late.probed("e1", answered=False)
+    assert always_late.state("e1") is State.DEAD
+
+
 def test_a_report_clears_every_suspicion_even_death() -> None:
     script = Script("e1")
-    script.wait(SILENCE_S_MAX + TICK_S)
+    script.wait(CERTAIN_S)
     assert script.report("e1")
     assert script.state("e1") is State.READY
-    script.wait(SILENCE_S_MAX + TICK_S)
+    script.wait(LONGEST_S)
     script.probed("e1", answered=False)
     epoch = script.members.epoch
     assert script.report("e1")
@@ -222,7 +261,7 @@ def test_a_balancer_that_was_stopped_does_not_blame_the_edges() -> None:
     script.now += 20
     assert script.members.tick(script.now) == []
     assert script.state("e1") is State.READY
-    assert script.wait(SILENCE_S_MAX + TICK_S) == ["e1", "e2"]
+    assert script.wait(CERTAIN_S) == ["e1", "e2"]
 
 
 def test_more_edges_than_the_limit_are_refused() -> None:
@@ -315,7 +354,7 @@ class AnyConversation(RuleBasedStateMachine):
         for edge in self.members:
             if edge.state is State.READY:
                 assert edge.stream == self.newest[edge.identity.edge_id]
-                assert self.now - edge.heard_at < SILENCE_S_MAX + TICK_S
+                assert self.now - edge.heard_at < LONGEST_S + TICK_S
 
     @invariant()
     def every_suspect_is_to_be_probed_or_being_probed(self) -> None:
