@@ -33,7 +33,9 @@ AUDIO = make_audio(12 * CHUNK_BYTES + 777)
 PATH = f"/p/grant/{SONG_ID}/{AUDIO.rendition_id}"
 
 
-def express(chunks: set[int], expires_in_s: float = 600, *, draining: bool = False) -> tuple[Express, EdgeMetrics]:
+def express(
+    chunks: set[int], expires_in_s: float = 600, *, draining: bool = False, sessions: Sessions | None = None
+) -> tuple[Express, EdgeMetrics]:
     """A lane that knows PATH, with these chunks in RAM."""
     ram = RamTier(64 << 20, 1000, StoreMetrics(CollectorRegistry()))
     manifest = Manifest(_rendition(), tuple(chunk_digests(AUDIO.data)), AUDIO.signed)
@@ -41,10 +43,30 @@ def express(chunks: set[int], expires_in_s: float = 600, *, draining: bool = Fal
         part = Part.PREFIX if chunk < 8 else Part.TAIL
         ram.write(Key(AUDIO.rendition_id, part), chunk, _chunk(chunk), manifest)
     metrics = EdgeMetrics(CollectorRegistry(), lambda: 0, lambda: 0, lambda: 0)
-    lane = Express(ram, Sessions(), metrics, lambda: draining)
-    claims = Claims("listen", "b", "edge-1", "s", "g", int(time.time() + expires_in_s), song_id=SONG_ID)
+    lane = Express(ram, Sessions() if sessions is None else sessions, metrics, lambda: draining)
+    claims = Claims(
+        "listen", "b", "edge-1", "s", "g", int(time.time() + expires_in_s), song_id=SONG_ID, bitrate_bps=96_000
+    )
     lane.learn(PATH, claims, manifest)
     return lane, metrics
+
+
+@pytest.mark.parametrize("door", ["http", "grpc-web"])
+def test_whoever_the_lane_answers_has_a_session_and_whoever_it_does_not_has_none(door: str) -> None:
+    sessions = Sessions()
+    lane, _ = express({0}, sessions=sessions)
+
+    def ask(chunk: int) -> ReadyResponse | None:
+        start = chunk * CHUNK_BYTES
+        if door == "http":
+            return lane.answer(PATH, [(b"Range", b"bytes=%d-%d" % (start, start + 99))])
+        return lane.play(PATH, start, 100, b"")
+
+    assert ask(5) is None
+    assert len(sessions) == 0
+    assert ask(0) is not None
+    assert ask(0) is not None
+    assert sessions.live == {AUDIO.rendition_id: 96_000}
 
 
 def _rendition() -> Any:

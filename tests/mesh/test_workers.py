@@ -141,6 +141,16 @@ async def test_a_crowd_on_a_cold_song_at_both_workers_is_one_fill_and_one_set_of
     assert report.counters.sent_bytes == (await story.node.metrics()).sum("reprise_edge_sent_bytes_total")
 
 
+async def test_a_listener_who_comes_to_both_workers_is_one_listener(story: Story, balancer: ScriptedBalancer) -> None:
+    path = story.node.media_path(story.audio)
+    by_worker = [0.0, 0.0]
+    async with asyncio.timeout(20):
+        while not all(by_worker):
+            assert (await story.node.get(path))[1] == story.audio.data
+            by_worker = [await story.grew("reprise_edge_worker_leases", worker=number) for number in ("1", "2")]
+    assert heat_of(await balancer.report(), story.audio) == (BITRATE_BPS, 0)
+
+
 async def test_what_one_worker_has_fetched_the_other_serves_from_the_same_memory(story: Story) -> None:
     assert await Client(story.node, story.audio).listen() == story.audio.data
     assert story.all_heard(await asyncio.gather(*start(story.crowd())))
