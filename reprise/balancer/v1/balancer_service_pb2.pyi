@@ -447,20 +447,25 @@ class LoadReport(_message.Message):
     sequence: _builtins.int
     """Grows by one with each report of a boot."""
     active_streams: _builtins.int
+    """Open streams, or sessions where those are more: a listener who reads ranges has one between two of them too."""
     nic_tx_bps: _builtins.int
-    """Measured bits per second that left the edge since the last report."""
+    """Measured bits per second that leave the edge's interface, smoothed over about a second."""
     committed_bps: _builtins.int
-    """Sum of the bitrates of live streams."""
+    """Sum of the bitrates of sessions."""
     loop_lag_ms: _builtins.int
     """95th percentile of event-loop lag since the last report."""
     draining: _builtins.bool
     cpu_permille: _builtins.int
-    """CPU time of the edge's processes since the last report, per thousand of one core times their number."""
+    """CPU time of the edge's processes in the last seconds, per thousand of one core times their number, or that of the cores
+    where there are fewer.
+    """
     started_plays: _builtins.int
-    """Plays since the last report that began with audio, and that failed for a reason of this edge."""
+    """Requests of listeners since the last report that began with audio, and that failed for a reason of this edge. Those that RAM
+    answers to somebody who was here before are in neither.
+    """
     failed_plays: _builtins.int
     first_byte_p50_ms: _builtins.int
-    """Median from a request to its first audio byte since the last report; 0 when there was none."""
+    """Median from a request to its first audio byte in the last seconds; 0 when there was none."""
     @_builtins.property
     def seen_grant_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Ids of grants first seen since the last report: what the balancer counted as pending is now in the figures above."""
@@ -510,7 +515,9 @@ class SongHeat(_message.Message):
     WAITING_FOLLOWERS_FIELD_NUMBER: _builtins.int
     rendition_id: _builtins.str
     live_bps: _builtins.int
+    """Sum of the bitrates of its sessions, and what is left of those that ended: half of it after ten seconds."""
     waiting_followers: _builtins.int
+    """Readers that wait for a fill of it, or did until a moment ago; this fades likewise."""
     def __init__(
         self,
         *,
