@@ -46,7 +46,8 @@ class OpenRcaServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def StreamCoreMetrics(self, request, context):
-        """The load of this server at every interval, until the caller ends it.
+        """The load of this server at every interval, until the caller ends it or the server drains.
+        RESOURCE_EXHAUSTED: too many are told already, `retry-after` in the metadata.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -33,13 +33,17 @@ class OpenRcaServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> OpenRcaServiceAsyncStub: ...
     StreamCoreMetrics: _grpc.UnaryStreamMultiCallable[_orca_service_pb2.OrcaLoadReportRequest, _orca_load_report_pb2.OrcaLoadReport]
-    """The load of this server at every interval, until the caller ends it."""
+    """The load of this server at every interval, until the caller ends it or the server drains.
+    RESOURCE_EXHAUSTED: too many are told already, `retry-after` in the metadata.
+    """
 
 @_typing.type_check_only
 class OpenRcaServiceAsyncStub(OpenRcaServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     StreamCoreMetrics: _aio.UnaryStreamMultiCallable[_orca_service_pb2.OrcaLoadReportRequest, _orca_load_report_pb2.OrcaLoadReport]  # type: ignore[assignment]
-    """The load of this server at every interval, until the caller ends it."""
+    """The load of this server at every interval, until the caller ends it or the server drains.
+    RESOURCE_EXHAUSTED: too many are told already, `retry-after` in the metadata.
+    """
 
 class OpenRcaServiceServicer(metaclass=_abc_1.ABCMeta):
     @_abc_1.abstractmethod
@@ -48,6 +52,8 @@ class OpenRcaServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _orca_service_pb2.OrcaLoadReportRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_orca_load_report_pb2.OrcaLoadReport], _abc.AsyncIterator[_orca_load_report_pb2.OrcaLoadReport]]:
-        """The load of this server at every interval, until the caller ends it."""
+        """The load of this server at every interval, until the caller ends it or the server drains.
+        RESOURCE_EXHAUSTED: too many are told already, `retry-after` in the metadata.
+        """
 
 def add_OpenRcaServiceServicer_to_server(servicer: OpenRcaServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
