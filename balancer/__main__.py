@@ -1,6 +1,7 @@
 """Builds a balancer from its settings and runs it: `python -m balancer`."""
 
 import os
+import random
 import secrets
 import time
 from collections.abc import AsyncIterator
@@ -50,7 +51,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     """The balancer, built; its connections to catalog and Valkey close with the context."""
     metrics = BalancerMetrics(CollectorRegistry())
     # Starting from the time of day, epochs grow across restarts of this balancer too.
-    mesh = Mesh(epoch=time.time_ns() // 1_000_000, now=_clock())
+    mesh = Mesh(epoch=time.time_ns() // 1_000_000, now=_clock(), rng=random.Random())  # noqa: S311  # spreads load, keeps no secret
     metrics.watch(mesh)
     watching = Watching(mesh, metrics, _clock, time.time)
     purges = PurgeLog(metrics.purges_forgotten.inc)

@@ -19,7 +19,7 @@ class BalancerMetrics:
 
         self.decisions = counter(
             "decisions_total",
-            "Routed songs by why the first candidate stands first (replica, overflow, spill, panic),"
+            "Routed songs by why the first candidate stands first (replica, overflow, two_choices, spill, panic, retry),"
             " or why there is none (full, no_edge, unknown_song)",
             "reason",
         )
@@ -58,7 +58,23 @@ class BalancerMetrics:
         for state in State:
             edges.labels(state.value).set_function(partial(_count, mesh, state))
         pending = Gauge(_PREFIX + "pending_grants", "Grants given and not yet reported", registry=self.registry)
-        pending.set_function(lambda: mesh.pending_count)
+        pending.set_function(lambda: mesh.ledger.grants)
+        share = Gauge(
+            _PREFIX + "traffic_share",
+            "Of the grants that edges see, the part from this balancer",
+            registry=self.registry,
+        )
+        share.set_function(lambda: mesh.ledger.share)
+        shown = Gauge(
+            _PREFIX + "grants_shown", "Of the grants given, the part that edges see in time", registry=self.registry
+        )
+        shown.set_function(lambda: mesh.ledger.shown)
+        wide = Gauge(_PREFIX + "replicated_songs", "Songs that have more than one edge", registry=self.registry)
+        wide.set_function(lambda: mesh.replicas.wide)
+        spill = Gauge(
+            _PREFIX + "spill_share", "Largest part of new sessions that leaves a region", registry=self.registry
+        )
+        spill.set_function(lambda: max((region.spill_share for region in mesh.regions()), default=0.0))
         epoch = Gauge(_PREFIX + "view_epoch", "Epoch of the mesh view", registry=self.registry)
         epoch.set_function(lambda: mesh.epoch)
 

@@ -62,6 +62,7 @@ def _edge(view: EdgeView) -> pb.EdgeStatus:
         report_age_ms=max(0, int(view.report_age_s * 1000)),
         utilisation=view.utilisation,
         pending_grants=view.pending.grants,
+        ramp=view.ramp,
     )
 
 

@@ -7,8 +7,8 @@ from balancer.edges import EdgeIdentity
 from balancer.mesh import Mesh
 from balancer.metrics import BalancerMetrics
 from balancer.minting import Mint, Minted
+from balancer.picking import Pick, Play, Reason
 from balancer.renditions import choose
-from balancer.scoring import Pick, Reason
 from balancer.songs import Songs
 from balancer.want import Want
 from reprise import tracing
@@ -18,6 +18,10 @@ from reprise.types.v1.types_pb2 import Rendition
 # Streams end all the time; a full mesh is worth a second look after this long.
 FULL_RETRY_S = 2.0
 NO_EDGE_RETRY_S = 1.0
+# A listener asks the next candidate too when nothing came for this many times the estimate, but not sooner than this.
+HEDGE_FACTOR = 3
+HEDGE_MS_MIN = 300
+ELSEWHERE_MS = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +33,7 @@ class Candidate:
     media_url: str
     expires_unix_ms: int
     reason: Reason
+    hedge_after_ms: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,8 +91,15 @@ class Router:
 
     def _song(self, song_id: str, rendition: Rendition, session_id: str, want: Want) -> SongRoute:
         now = self._clock()
-        region = want.region or self._default_region
-        picks = self._mesh.rank(rendition.rendition_id, region, want.failed_edge_ids, now)
+        play = Play(
+            rendition_id=rendition.rendition_id,
+            bitrate_bps=rendition.bitrate_bps,
+            regions=self._regions(want.region or self._default_region),
+            session_id=session_id,
+            failed=want.failed_edge_ids,
+            warm=want.warm_edge_ids,
+        )
+        picks = self._mesh.pick(play, now)
         if not picks:
             self._refuse()
         self._count.labels(picks[0].reason).inc()
@@ -96,15 +108,24 @@ class Router:
             for pick in picks
         ]
         if want.playing_edge_id not in {pick.edge_id for pick in picks}:  # else the edge's reports count it already
-            self._mesh.assign(picks[0].edge_id, minted[0].grant_id, rendition.bitrate_bps, now)
+            first = picks[0].edge_id
+            self._mesh.assign(first, rendition.rendition_id, minted[0].grant_id, rendition.bitrate_bps, now)
         return SongRoute(song_id, rendition, self._candidates(picks, minted, f"{song_id}/{rendition.rendition_id}"))
+
+    def _regions(self, own: str) -> tuple[tuple[str, float], ...]:
+        """The listener's region, then all others; nothing is known of how far they are."""
+        others = (region for region in self._mesh.region_names() if region != own)
+        return ((own, 0.0), *((region, ELSEWHERE_MS) for region in others))
 
     def _candidates(self, picks: Sequence[Pick], minted: Sequence[Minted], path: str) -> tuple[Candidate, ...]:
         candidates = []
         for pick, signed in zip(picks, minted, strict=True):
             edge = self._mesh.edge(pick.edge_id).identity
             url = f"{edge.http_url}/p/{signed.grant}/{path}"
-            candidates.append(Candidate(edge, signed.grant, url, signed.expires_unix_s * 1000, pick.reason))
+            hedge_after_ms = max(HEDGE_MS_MIN, int(HEDGE_FACTOR * pick.start_ms))
+            candidates.append(
+                Candidate(edge, signed.grant, url, signed.expires_unix_s * 1000, pick.reason, hedge_after_ms)
+            )
         return tuple(candidates)
 
     def _refuse(self) -> None:

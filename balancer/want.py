@@ -9,6 +9,7 @@ from reprise.types.v1.types_pb2 import Codec
 
 SONGS_MAX = 20
 FAILED_EDGES_MAX = 100
+WARM_EDGES_MAX = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +24,8 @@ class Want:
     failed_edge_ids: frozenset[str]
     # The edge that the listener hears already, which so expects nothing new; empty when there is none.
     playing_edge_id: str = ""
+    # Edges that the listener has a connection to.
+    warm_edge_ids: frozenset[str] = frozenset()
 
 
 def checked(
@@ -33,13 +36,16 @@ def checked(
     session_id: str = "",
     failed_edge_ids: list[str] | None = None,
     playing_edge_id: str = "",
+    warm_edge_ids: list[str] | None = None,
 ) -> Want:
     """A Want without repetitions; raises InvalidRequest that names what is wrong."""
-    failed = failed_edge_ids or []
+    failed, warm = failed_edge_ids or [], warm_edge_ids or []
     if not song_ids or len(song_ids) > SONGS_MAX:
         raise InvalidRequest(f"a route is for 1 to {SONGS_MAX} songs, not {len(song_ids)}")
     if len(failed) > FAILED_EDGES_MAX:
         raise InvalidRequest(f"at most {FAILED_EDGES_MAX} failed_edge_ids, not {len(failed)}")
+    if len(warm) > WARM_EDGES_MAX:
+        raise InvalidRequest(f"at most {WARM_EDGES_MAX} warm_edge_ids, not {len(warm)}")
     for song_id in song_ids:
         check_uuid(song_id, "song_id")
     for codec in codecs:
@@ -50,8 +56,9 @@ def checked(
         (session_id, "session_id"),
         (playing_edge_id, "the pathway"),
         *((edge, "failed_edge_ids") for edge in failed),
+        *((edge, "warm_edge_ids") for edge in warm),
     ):
-        if value or what == "failed_edge_ids":
+        if value or what.endswith("_ids"):
             check_id(value, what)
     return Want(
         song_ids=tuple(dict.fromkeys(song_ids)),
@@ -61,4 +68,5 @@ def checked(
         session_id=session_id,
         failed_edge_ids=frozenset(failed),
         playing_edge_id=playing_edge_id,
+        warm_edge_ids=frozenset(warm),
     )

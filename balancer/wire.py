@@ -20,6 +20,7 @@ def want(request: pb.RouteRequest) -> Want:
         region=request.region,
         session_id=request.session_id,
         failed_edge_ids=list(request.failed_edge_ids),
+        warm_edge_ids=list(request.warm_edge_ids),
     )
 
 
@@ -67,6 +68,7 @@ def _candidate(candidate: Candidate) -> pb.Candidate:
         media_url=candidate.media_url,
         expires_unix_ms=candidate.expires_unix_ms,
         reason=candidate.reason,
+        hedge_after_ms=candidate.hedge_after_ms,
     )
 
 

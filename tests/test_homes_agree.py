@@ -1,6 +1,7 @@
 """Balancers and edges mean the same home: their own code on both sides, and between them a view as it travels."""
 
 from pathlib import Path
+from random import Random
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -8,6 +9,7 @@ from hypothesis import strategies as st
 from balancer import wire
 from balancer.mesh import Mesh
 from balancer.minting import Mint
+from balancer.picking import Play
 from balancer.views import ViewWriter
 from edge_node.homes import Homes
 from edge_node.reporting import view_of
@@ -29,7 +31,7 @@ edges = st.dictionaries(
 
 def mesh_of(here: dict[str, tuple[int, bool]], elsewhere: set[str]) -> Mesh:
     """Unloaded edges, all of them ready."""
-    mesh = Mesh(epoch=1, now=0.0)
+    mesh = Mesh(epoch=1, now=0.0, rng=Random(1))
     for edge_id, (capacity, draining) in here.items():
         stream = mesh.hello(identity(edge_id, REGION, nic_capacity_bps=capacity), 0.0)
         assert mesh.report(edge_id, stream, load(draining=draining), 0.0)
@@ -56,7 +58,7 @@ def test_the_balancers_first_choice_is_the_edge_that_says_it_is_home(
     mesh = mesh_of(here, elsewhere)
     working = {edge_id: told(mesh, edge_id, capacity) for edge_id, (capacity, drains) in here.items() if not drains}
     for rendition_id in RENDITIONS if working else ():
-        first = mesh.rank(rendition_id, REGION, frozenset(), 0.0)[0].edge_id
+        first = mesh.pick(Play(rendition_id, 96_000, ((REGION, 0.0),), "listener"), 0.0)[0].edge_id
         assert [edge_id for edge_id, homes in working.items() if homes.here(rendition_id)] == [first]
 
 

@@ -6,13 +6,16 @@ The edges report every second what plays on them, as real ones do; a song is rou
 import heapq
 from collections import Counter
 from collections.abc import Sequence
+from random import Random
 
 from balancer.edges import EdgeIdentity, EdgeLoad
 from balancer.mesh import Mesh
+from balancer.picking import Play
 from bench.cache.traces import Trace
 
 EDGES = ("edge-1", "edge-2", "edge-3")
 REGION = "here"
+HERE = ((REGION, 0.0),)
 REPORT_S = 1.0
 
 
@@ -40,7 +43,7 @@ class _Region:
     """Three equal edges and what plays on them."""
 
     def __init__(self, nic_capacity_bps: int) -> None:
-        self._mesh = Mesh(epoch=1, now=0.0)
+        self._mesh = Mesh(epoch=1, now=0.0, rng=Random(1))
         identities = (_identity(name, nic_capacity_bps) for name in EDGES)
         self._streams = [self._mesh.hello(identity, 0.0) for identity in identities]
         self._committed_bps = Counter[int]()
@@ -67,10 +70,11 @@ class _Region:
     def play(self, listener: int, rendition_id: str, size_bytes: int, duration_s: float, now: float) -> None:
         """A listener leaves what they heard and asks for a song."""
         self._stop(listener)
-        edge_id = self._mesh.rank(rendition_id, REGION, frozenset(), now)[0].edge_id
-        edge, bitrate_bps = EDGES.index(edge_id), int(8 * size_bytes / duration_s)
+        bitrate_bps = int(8 * size_bytes / duration_s)
+        edge_id = self._mesh.pick(Play(rendition_id, bitrate_bps, HERE, str(listener)), now)[0].edge_id
+        edge = EDGES.index(edge_id)
         self._plays += 1
-        self._mesh.assign(edge_id, str(self._plays), bitrate_bps, now)
+        self._mesh.assign(edge_id, rendition_id, str(self._plays), bitrate_bps, now)
         self._unseen[edge].append(str(self._plays))
         self._committed_bps[edge] += bitrate_bps
         self._active[edge] += 1

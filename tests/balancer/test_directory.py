@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -34,7 +35,7 @@ class Mirror:
 
     def __init__(self, url: str) -> None:
         self.client = valkey.connect(url)
-        self.mesh = Mesh(epoch=1, now=0.0)
+        self.mesh = Mesh(epoch=1, now=0.0, rng=Random(1))
         self.registry = CollectorRegistry()
         self.unix_s = float(NOON)
         metrics = BalancerMetrics(self.registry)

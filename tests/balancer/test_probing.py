@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from random import Random
 
 import pytest
 from prometheus_client import CollectorRegistry
@@ -43,7 +44,7 @@ async def test_silence_is_no_answer_and_ends_by_itself() -> None:
 
 @pytest.mark.parametrize("lives", [True, False])
 async def test_one_probe_decides_about_a_suspect(lives: bool) -> None:
-    mesh, metrics, now, asked = Mesh(epoch=1, now=0.0), BalancerMetrics(CollectorRegistry()), [0.0], []
+    mesh, metrics, now, asked = Mesh(epoch=1, now=0.0, rng=Random(1)), BalancerMetrics(CollectorRegistry()), [0.0], []
 
     async def probe(address: str) -> bool:
         asked.append(address)

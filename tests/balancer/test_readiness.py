@@ -1,5 +1,7 @@
 """When a balancer takes listeners."""
 
+from random import Random
+
 from balancer.mesh import Mesh
 from balancer.readiness import WAIT_S_MAX, Readiness
 from tests.balancer.values import identity, load
@@ -10,7 +12,7 @@ class Start:
 
     def __init__(self, *, read: bool) -> None:
         self.now = 50.0
-        self.mesh = Mesh(epoch=1, now=self.now)
+        self.mesh = Mesh(epoch=1, now=self.now, rng=Random(1))
         self.readiness = Readiness(self.mesh, lambda: read, lambda: self.now)
 
     def join(self, edge_id: str) -> None:
