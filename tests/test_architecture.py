@@ -19,7 +19,7 @@ PACKAGES = ("balancer", "catalog", "edge_node", "origin", "reprise")
 # Decisions without I/O, clock or chance. A module that is named here and gone fails the test: the list stays true.
 PURE = frozenset(
     {
-        "balancer.callers", "balancer.edges", "balancer.events", "balancer.geography.clients",
+        "balancer.callers", "balancer.edges", "balancer.ejection", "balancer.events", "balancer.geography.clients",
         "balancer.geography.nearness", "balancer.geography.networks", "balancer.geography.prefixes",
         "balancer.geography.regions", "balancer.ledger", "balancer.membership", "balancer.mesh", "balancer.minting",
         "balancer.orders", "balancer.phi", "balancer.preheat_plan", "balancer.purges", "balancer.regions",
