@@ -12,6 +12,7 @@ from redis.asyncio import Redis
 
 from balancer import probing, valkey
 from balancer.admin_servicer import BalancerAdminServicer
+from balancer.calendar import Calendar
 from balancer.callers import Callers
 from balancer.catalog_client import CatalogClient
 from balancer.directory import Directory
@@ -20,6 +21,8 @@ from balancer.metrics import BalancerMetrics
 from balancer.minting import Mint
 from balancer.operations import Operations
 from balancer.pages import PLAY_PREFIX, Pages
+from balancer.preheat import Preheater
+from balancer.preheat_orders import PreheatOrders
 from balancer.probing import Prober
 from balancer.purge_stream import PurgeStream
 from balancer.purges import PurgeLog
@@ -29,6 +32,7 @@ from balancer.reports import Reports
 from balancer.routing import Router
 from balancer.servicer import BalancerServicer
 from balancer.settings import Settings
+from balancer.song_lookup import SongLookup
 from balancer.songs import Songs
 from balancer.steering import STEERING_PREFIX
 from balancer.valkey import ValkeyLine
@@ -63,13 +67,13 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     )
     async with AsyncExitStack() as stack:
         channel = await stack.enter_async_context(rpc.channel(settings.catalog_address))
-        songs = Songs(CatalogClient(settings.catalog_address, channel).songs, metrics, _clock)
+        catalog = CatalogClient(settings.catalog_address, channel, mint.operator)
         memory = None
         if settings.valkey_url:
             client = valkey.connect(settings.valkey_url)
             stack.push_async_callback(client.aclose)
             memory = _Memory(client, mesh, purges, watching, metrics)
-        yield _app(settings, mesh, songs, mint, metrics, watching, purges, memory)
+        yield _app(settings, mesh, catalog, mint, metrics, watching, purges, memory)
 
 
 class _Memory:
@@ -85,10 +89,31 @@ class _Memory:
         self.line.add(self.purges.exchange)
 
 
+class _Releases:
+    """The release calendar, and what preheats by it."""
+
+    def __init__(
+        self,
+        catalog: CatalogClient,
+        songs: Songs,
+        mesh: Mesh,
+        reports: Reports,
+        watching: Watching,
+        metrics: BalancerMetrics,
+        settings: Settings,
+    ) -> None:
+        origin_bps_max = settings.preheat_origin_bps_max
+        preheater = Preheater(mesh.alive, reports.ask_edge, watching.note, metrics, time.time, origin_bps_max)
+        poll_s = settings.calendar_poll_s
+        self.lookup = SongLookup(songs, catalog.upcoming_songs)
+        self.calendar = Calendar(catalog.upcoming, songs, preheater, metrics, _clock, time.time, poll_s)
+        self.orders = PreheatOrders(self.lookup, preheater, self.calendar, time.time)
+
+
 def _app(
     settings: Settings,
     mesh: Mesh,
-    songs: Songs,
+    catalog: CatalogClient,
     mint: Mint,
     metrics: BalancerMetrics,
     watching: Watching,
@@ -96,6 +121,7 @@ def _app(
     memory: _Memory | None,
 ) -> App:
     callers = Callers(mint.key_of, time.time)
+    songs = Songs(catalog.songs, metrics, _clock)
     reports = Reports(mesh, callers, mint, metrics, _clock)
     router = Router(
         mesh,
@@ -115,7 +141,10 @@ def _app(
         watching.stop()
         await reports.stop()
 
-    admin = BalancerAdminServicer(Operations(mesh, reports, purging, songs, watching), callers)
+    releases = _Releases(catalog, songs, mesh, reports, watching, metrics, settings)
+    operations = Operations(mesh, reports, purging, releases.lookup, watching)
+    admin = BalancerAdminServicer(operations, releases.orders, callers)
+    work = [prober.run, loop_lag.run, watching.run, purging.run, releases.calendar.run]
     return App(
         name="balancer",
         settings=settings,
@@ -126,7 +155,7 @@ def _app(
         registry=metrics.registry,
         routes=(Route(PLAY_PREFIX, pages.play), Route(STEERING_PREFIX, pages.steer), Route("/", pages.index)),
         ready=Readiness(mesh, lambda: memory is not None and memory.directory.was_read, _clock).missing,
-        background=(prober.run, loop_lag.run, watching.run, purging.run, *([memory.line.run] if memory else [])),
+        background=(*work, memory.line.run) if memory else work,
         drain=drain,
         loop_lag=loop_lag,
     )

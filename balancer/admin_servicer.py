@@ -8,17 +8,19 @@ from balancer import operator_wire as wire
 from balancer.callers import Callers
 from balancer.commands import Action, Drain, Prewarm, Purge
 from balancer.operations import Operations
+from balancer.preheat_orders import PreheatOrders
 from reprise import rpc
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.balancer.v1.balancer_service_pb2_grpc import BalancerAdminServiceServicer
-from reprise.errors import InvalidRequest, NotReady
+from reprise.errors import InvalidRequest
 
 INTERVAL_MS = 1_000
 
 
 class BalancerAdminServicer(BalancerAdminServiceServicer):
-    def __init__(self, operations: Operations, callers: Callers) -> None:
+    def __init__(self, operations: Operations, preheats: PreheatOrders, callers: Callers) -> None:
         self._operations = operations
+        self._preheats = preheats
         self._callers = callers
 
     async def GetMesh(self, request: pb.GetMeshRequest, context: Any) -> pb.GetMeshResponse:
@@ -31,7 +33,10 @@ class BalancerAdminServicer(BalancerAdminServiceServicer):
         return pb.SendCommandResponse(answers=[wire.answer(answer) for answer in answers])
 
     async def Preheat(self, request: pb.PreheatRequest, context: Any) -> pb.PreheatResponse:
-        raise NotReady("this balancer does not preheat yet")
+        self._callers.check_operator(rpc.bearer(context))
+        ordered = await self._preheats.order(wire.preheat_order(request))
+        answers = [wire.answer(answer) for answer in ordered.answers]
+        return pb.PreheatResponse(answers=answers, starts_unix_ms=ordered.begins_unix_ms)
 
     async def WatchMesh(self, request: pb.WatchMeshRequest, context: Any) -> AsyncIterator[pb.WatchMeshResponse]:
         self._callers.check_operator(rpc.bearer(context))

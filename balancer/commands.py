@@ -17,10 +17,11 @@ OPEN_MAX = 64
 
 @dataclass(frozen=True, slots=True)
 class Prewarm:
-    """Fill these renditions; only their first 512 KiB when `prefix_only`."""
+    """Fill these renditions; only their first 512 KiB when `prefix_only`. 0 is no limit of what is read from origins."""
 
     rendition_ids: tuple[str, ...]
     prefix_only: bool
+    origin_bps_max: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,7 +27,9 @@ class BalancerMetrics:
         self.streams_ended = counter("report_streams_ended_total", "Report streams that ended, by cause", "cause")
         self.probes = counter("probes_total", "Health probes of suspect edges", "result")
         self.catalog_lookups = counter(
-            "catalog_lookups_total", "Songs looked up: hit, shared, fetched, unknown, stale, failed, refused", "result"
+            "catalog_lookups_total",
+            "Songs looked up: hit, released, shared, fetched, unknown, stale, failed, refused",
+            "result",
         )
         self.commands = counter(
             "commands_total", "Commands to edges: ok, failed, refused, lost, late, unreachable", "result"
@@ -45,6 +47,13 @@ class BalancerMetrics:
         self.watchers = Gauge(_PREFIX + "watchers", "WatchMesh streams", registry=registry)
         self.edges_desired = Gauge(
             _PREFIX + "edges_desired", "Edges that a region should have for its load", ["region"], registry=registry
+        )
+        self.preheats = counter("preheats_total", "Preheats by outcome: done, late, partial", "outcome")
+        self.calendar_age = Gauge(
+            _PREFIX + "calendar_age_seconds", "Since the catalog last told the release calendar", registry=registry
+        )
+        self.calendar_wishes = Gauge(
+            _PREFIX + "calendar_wishes", "Releases and orders that have yet to be preheated", registry=registry
         )
         self.directory_failures = counter("directory_failures_total", "Failed calls to Valkey")
         self.directory_up = Gauge(

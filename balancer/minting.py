@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from reprise import grants
-from reprise.grants import LISTEN_TTL_S, Claims
+from reprise.grants import LISTEN_TTL_S, OPERATOR, Claims
 
 RELAY_TTL_S = 3600
+OPERATOR_TTL_S = 60
 KEYS_KEPT = 10_000
 
 
@@ -57,6 +58,18 @@ class Mint:
                 expires_unix_s=int(self._unix_s()) + RELAY_TTL_S,
             )
         )
+
+    def operator(self) -> str:
+        """Lets this balancer itself ask another service for what operators may see."""
+        claims = Claims(
+            scope=OPERATOR,
+            issuer=self._issuer,
+            audience="mesh",
+            subject=self._issuer,
+            grant_id=self._new_id(),
+            expires_unix_s=int(self._unix_s()) + OPERATOR_TTL_S,
+        )
+        return grants.mint(claims, OPERATOR, self.key_of(OPERATOR))
 
     def _sign(self, claims: Claims) -> Minted:
         grant = grants.mint(claims, claims.audience, self.key_of(claims.audience))

@@ -7,22 +7,18 @@ from balancer.events import Kind
 from balancer.mesh import Mesh
 from balancer.purging import Purging
 from balancer.reports import Reports
-from balancer.songs import Songs
+from balancer.song_lookup import SongLookup
 from balancer.watching import Look, Snapshot, Watching
-from reprise.errors import InvalidRequest, NotFound
-from reprise.ids import check_uuid
-
-SONGS_MAX = 100
 
 
 class Operations:
     """The operators' side of the balancer; callers have been checked already."""
 
-    def __init__(self, mesh: Mesh, reports: Reports, purging: Purging, songs: Songs, watching: Watching) -> None:
+    def __init__(self, mesh: Mesh, reports: Reports, purging: Purging, lookup: SongLookup, watching: Watching) -> None:
         self._mesh = mesh
         self._reports = reports
         self._purging = purging
-        self._songs = songs
+        self._lookup = lookup
         self._watching = watching
 
     def mesh(self) -> Snapshot:
@@ -48,15 +44,7 @@ class Operations:
 
     async def rendition_ids(self, song_ids: Sequence[str]) -> tuple[str, ...]:
         """All renditions of these songs; raises NotFound that names the first song without any."""
-        if not 0 < len(song_ids) <= SONGS_MAX:
-            raise InvalidRequest(f"name 1 to {SONGS_MAX} songs, not {len(song_ids)}")
-        for song_id in song_ids:
-            check_uuid(song_id, "song_id")
-        found = await self._songs.renditions(song_ids)
-        for song_id in song_ids:
-            if not found[song_id]:
-                raise NotFound(f"there is no song {song_id}, or it has no rendition")
-        return tuple(rendition.rendition_id for song_id in song_ids for rendition in found[song_id])
+        return tuple(rendition.rendition_id for rendition in await self._lookup.renditions(song_ids))
 
 
 def _words(action: Action) -> str:

@@ -5,6 +5,7 @@ from balancer.edges import EdgeIdentity, EdgeLoad
 from balancer.events import Event
 from balancer.membership import State
 from balancer.mesh import EdgeView
+from balancer.preheat_orders import PreheatOrder
 from balancer.regions import RegionView
 from balancer.watching import Snapshot
 from reprise.balancer.v1 import balancer_service_pb2 as pb
@@ -35,6 +36,16 @@ def event(value: Event) -> pb.MeshEvent:
 
 def answer(value: Answer) -> pb.SendCommandResponse.Answer:
     return pb.SendCommandResponse.Answer(edge_id=value.edge_id, ok=value.ok, detail=value.detail)
+
+
+def preheat_order(request: pb.PreheatRequest) -> PreheatOrder:
+    return PreheatOrder(
+        song_ids=tuple(dict.fromkeys(request.song_ids)),
+        regions=tuple(dict.fromkeys(request.regions)),
+        at_unix_ms=request.release_unix_ms,
+        whole=request.whole,
+        edges_per_region=request.edges_per_region,
+    )
 
 
 def _region(view: RegionView) -> pb.RegionStatus:

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 
 from balancer.callers import Callers
-from balancer.commands import Action, Answer, Command, OpenCommands
+from balancer.commands import ANSWER_S_MAX, Action, Answer, Command, OpenCommands
 from balancer.edges import EdgeIdentity, EdgeLoad, check_identity
 from balancer.mesh import Mesh
 from balancer.metrics import BalancerMetrics
@@ -84,13 +84,13 @@ class Reports:
             self._mesh.edge(edge_id)
         return await asyncio.gather(*(self.ask_edge(edge_id, action) for edge_id in edge_ids or self.connected()))
 
-    async def ask_edge(self, edge_id: str, action: Action) -> Answer:
+    async def ask_edge(self, edge_id: str, action: Action, seconds_max: float = ANSWER_S_MAX) -> Answer:
         """The same for one edge, whether it is known or not."""
         session = self._sessions.get(edge_id)
         if session is None:
             self._metrics.commands.labels("unreachable").inc()
             return Answer(edge_id, ok=False, detail="it is not connected to this balancer")
-        return await session.commands.ask(action)
+        return await session.commands.ask(action, seconds_max)
 
     def connected(self) -> list[str]:
         """The edges that have a report stream to this balancer."""

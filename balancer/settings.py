@@ -8,6 +8,8 @@ from reprise.errors import InvalidRequest
 from reprise.ids import check_id
 from reprise.service import ServiceSettings
 
+MBPS = 1_000_000
+
 
 @dataclass(frozen=True, kw_only=True)
 class Settings(ServiceSettings):
@@ -22,6 +24,10 @@ class Settings(ServiceSettings):
     default_region: str
     # "redis://host:port/0"; empty works without an edge directory.
     valkey_url: str = ""
+    # How often the catalog is asked for the release calendar.
+    calendar_poll_s: float = 30.0
+    # What a preheat may read from origins, all edges together.
+    preheat_origin_bps_max: int = 200_000_000
 
     def __post_init__(self) -> None:
         for name in ("balancer_id", "default_region"):
@@ -29,6 +35,10 @@ class Settings(ServiceSettings):
                 check_id(getattr(self, name), name)
             except InvalidRequest as error:
                 raise ConfigError(error.message) from None
+        if self.calendar_poll_s <= 0:
+            raise ConfigError(f"calendar_poll_s must be positive, not {self.calendar_poll_s:g}")
+        if self.preheat_origin_bps_max < MBPS:
+            raise ConfigError(f"preheat_origin_bps_max must be at least {MBPS}, not {self.preheat_origin_bps_max}")
         host, _, port = self.catalog_address.rpartition(":")
         if not host or not port.isdigit():
             raise ConfigError(f"catalog_address must look like host:port, not {self.catalog_address!r}")

@@ -5,7 +5,8 @@ with it. While the catalog does not answer, what was known before is used, and o
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 
 from cachetools import LRUCache, TTLCache
 
@@ -19,6 +20,16 @@ log = get_logger()
 Renditions = tuple[Rendition, ...]
 # Asks the catalog for songs; those it does not know are left out. Raises RepriseError.
 Fetch = Callable[[Sequence[str]], Awaitable[dict[str, Renditions]]]
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A song that comes out at `at`, of the same clock as all here."""
+
+    at: float
+    renditions: Renditions
+
+
 Outcome = dict[str, Renditions] | RepriseError
 
 SONGS_MAX = 200_000
@@ -41,10 +52,21 @@ class Songs:
         self._fresh: TTLCache[str, Renditions] = TTLCache(SONGS_MAX, KNOWN_TTL_S, clock)
         self._unknown: TTLCache[str, Renditions] = TTLCache(UNKNOWN_MAX, UNKNOWN_TTL_S, clock)
         self._old: LRUCache[str, Renditions] = LRUCache(SONGS_MAX)
+        self._announced: dict[str, Announced] = {}
         self._under_way: dict[str, asyncio.Task[Outcome]] = {}
         self._fetches: set[asyncio.Task[Outcome]] = set()
         self._failed_at = -PAUSE_S
         self._lost = False
+
+    def announce(self, upcoming: Mapping[str, Announced]) -> None:
+        """What will come out: from its moment on it is known, without a question or what was remembered of it before.
+
+        Until then the catalog is asked as ever, because a release may come out early.
+        """
+        now = self._clock()
+        # What came out a moment ago is no longer upcoming, and may still be remembered as unknown.
+        recent = {song_id: a for song_id, a in self._announced.items() if now - 2 * UNKNOWN_TTL_S < a.at <= now}
+        self._announced = {**recent, **upcoming}
 
     async def renditions(self, song_ids: Sequence[str]) -> dict[str, Renditions]:
         """The renditions of each song; raises Unavailable when the catalog is needed and does not answer."""
@@ -61,6 +83,11 @@ class Songs:
         """What needs no question; None when the catalog should be asked."""
         if song_id in self._fresh:
             return self._count("hit", self._fresh[song_id])
+        announced = self._announced.get(song_id)
+        if announced is not None and announced.at <= self._clock():
+            self._unknown.pop(song_id, None)
+            self._fresh[song_id] = self._old[song_id] = announced.renditions
+            return self._count("released", announced.renditions)
         if song_id in self._unknown:
             return self._count("unknown", ())
         if song_id in self._old and self._clock() - self._failed_at < PAUSE_S:

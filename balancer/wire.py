@@ -130,8 +130,8 @@ def _view(view: View) -> pb.MeshView:
 
 def _command(command: Command) -> pb.Command:
     match command.action:
-        case Prewarm(rendition_ids, prefix_only):
-            prewarm = pb.Prewarm(rendition_ids=rendition_ids, prefix_only=prefix_only)
+        case Prewarm(rendition_ids, prefix_only, origin_bps_max):
+            prewarm = pb.Prewarm(rendition_ids=rendition_ids, prefix_only=prefix_only, origin_bps_max=origin_bps_max)
             return pb.Command(command_id=command.command_id, prewarm=prewarm)
         case Purge(rendition_ids):
             return pb.Command(command_id=command.command_id, purge=pb.Purge(rendition_ids=rendition_ids))

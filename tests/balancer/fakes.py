@@ -15,8 +15,13 @@ from prometheus_client import CollectorRegistry
 from reprise import rpc
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.balancer.v1.balancer_service_pb2_grpc import BalancerServiceStub
-from reprise.catalog.v1.catalog_service_pb2 import GetSongsRequest, GetSongsResponse
-from reprise.grants import Claims, derive_key, mint
+from reprise.catalog.v1.catalog_service_pb2 import (
+    GetSongsRequest,
+    GetSongsResponse,
+    ListUpcomingRequest,
+    ListUpcomingResponse,
+)
+from reprise.grants import OPERATOR, Claims, derive_key, mint, verify
 from reprise.types.v1.types_pb2 import Rendition, Song
 from tests.balancer.values import AAC, MESH_KEY, OPUS, OTHER_SONG, SONG
 
@@ -33,6 +38,8 @@ class FakeCatalog:
     """Knows two songs; `down` fails every question."""
 
     songs: dict[str, list[Rendition]] = field(default_factory=lambda: {SONG: [OPUS, AAC], OTHER_SONG: [OPUS]})
+    # Songs to come with their moments in Unix seconds: releases of one song each, which the fake never lets out by itself.
+    upcoming: dict[str, tuple[float, list[Rendition]]] = field(default_factory=dict)
     asked: list[list[str]] = field(default_factory=list)
     down: bool = False
 
@@ -40,9 +47,35 @@ class FakeCatalog:
         self.asked.append(list(request.song_ids))
         if self.down:
             await context.abort(grpc.StatusCode.UNAVAILABLE, "the database does not answer")
-        known = [Song(song_id=s, renditions=self.songs[s]) for s in request.song_ids if s in self.songs]
-        unknown = [s for s in request.song_ids if s not in self.songs]
+        found = dict(self.songs)
+        if request.upcoming:
+            self._check_operator(context)
+            found |= {song_id: renditions for song_id, (_, renditions) in self.upcoming.items()}
+        known = [Song(song_id=s, renditions=found[s]) for s in request.song_ids if s in found]
+        unknown = [s for s in request.song_ids if s not in found]
         return GetSongsResponse(songs=known, unknown_song_ids=unknown)
+
+    async def ListUpcoming(self, request: ListUpcomingRequest, context: Any) -> ListUpcomingResponse:
+        """A page for each song."""
+        self._check_operator(context)
+        if self.down:
+            await context.abort(grpc.StatusCode.UNAVAILABLE, "the database does not answer")
+        rows = sorted(self.upcoming.items(), key=lambda row: row[1][0])
+        due = [row for row in rows if time.time() < row[1][0] <= request.until_unix_ms / 1000]
+        at = int(request.cursor or 0)
+        page = [
+            ListUpcomingResponse.Upcoming(
+                release_id=f"release of {song_id}",
+                title="Soon",
+                at_unix_ms=int(moment * 1000),
+                songs=[Song(song_id=song_id, renditions=renditions)],
+            )
+            for song_id, (moment, renditions) in due[at : at + 1]
+        ]
+        return ListUpcomingResponse(upcoming=page, next_cursor=str(at + 1) if at + 1 < len(due) else "")
+
+    def _check_operator(self, context: Any) -> None:
+        verify(rpc.bearer(context), lambda kid: derive_key(MESH_KEY, kid), time.time(), audience="mesh", scope=OPERATOR)
 
     @asynccontextmanager
     async def listening(self) -> AsyncIterator[str]:
@@ -54,6 +87,10 @@ class FakeCatalog:
             )
         }
         server.add_registered_method_handlers("reprise.catalog.v1.CatalogService", handlers)
+        list_upcoming = grpc.unary_unary_rpc_method_handler(
+            self.ListUpcoming, ListUpcomingRequest.FromString, ListUpcomingResponse.SerializeToString
+        )
+        server.add_registered_method_handlers("reprise.catalog.v1.CatalogAdminService", {"ListUpcoming": list_upcoming})
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:

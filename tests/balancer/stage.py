@@ -118,6 +118,7 @@ def settings(folder: Path, catalog_address: str, valkey_url: str = "") -> Settin
         mesh_key_path=key_path,
         default_region="a",
         valkey_url=valkey_url,
+        calendar_poll_s=0.1,
     )
 
 
