@@ -184,7 +184,8 @@ class Picker:
             roomy = self._those_roomy(own, place, named)
         if len(roomy) > 1:
             starts = [self._start_ms(play, place, edge) for edge in roomy]
-            limit = min(starts) * (1 + self._policy.alike)
+            soonest_ms = min(starts)
+            limit = soonest_ms + max(self._policy.alike_ms, soonest_ms * self._policy.alike)
             alike = [edge for edge, start_ms in zip(roomy, starts, strict=True) if start_ms <= limit]
             return min(alike, key=_use), Reason.REPLICA
         if not roomy and len(own) > 2:

@@ -43,8 +43,9 @@ class Policy:
 
     # What it costs a start that the edge has to fill the song first.
     miss_ms: float = 100.0
-    # Starts that differ by less than this are alike.
+    # Starts that differ by less than this, of which nobody hears either, are alike.
     alike: float = 0.1
+    alike_ms: float = 20.0
 
 
 DEFAULT = Policy()
