@@ -21,6 +21,7 @@ from balancer.metrics import BalancerMetrics
 from balancer.minting import Mint
 from balancer.operations import Operations
 from balancer.pages import PLAY_PREFIX, Pages
+from balancer.prefilling import Prefilling
 from balancer.preheat import Preheater
 from balancer.preheat_orders import PreheatOrders
 from balancer.probing import Prober
@@ -144,7 +145,8 @@ def _app(
     releases = _Releases(catalog, songs, mesh, reports, watching, metrics, settings)
     operations = Operations(mesh, reports, purging, releases.lookup, watching)
     admin = BalancerAdminServicer(operations, releases.orders, callers)
-    work = [prober.run, loop_lag.run, watching.run, purging.run, releases.calendar.run]
+    prefilling = Prefilling(mesh, reports.ask_edge, metrics)
+    work = [prober.run, loop_lag.run, watching.run, purging.run, releases.calendar.run, prefilling.run]
     return App(
         name="balancer",
         settings=settings,

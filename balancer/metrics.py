@@ -55,6 +55,9 @@ class BalancerMetrics:
         self.calendar_wishes = Gauge(
             _PREFIX + "calendar_wishes", "Releases and orders that have yet to be preheated", registry=registry
         )
+        self.prefills = counter(
+            "prefills_total", "Songs prefilled on an edge that is to serve them too: done, failed, skipped", "outcome"
+        )
         self.directory_failures = counter("directory_failures_total", "Failed calls to Valkey")
         self.directory_up = Gauge(
             _PREFIX + "directory_up", "1 while directory and purges are exchanged with Valkey", registry=registry
