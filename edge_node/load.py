@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping
+from math import ceil
 
 from edge_node.access import Gate
 from edge_node.heat import hottest
@@ -12,7 +13,7 @@ from edge_node.utilisation import Load
 from reprise.balancer.v1 import balancer_service_pb2 as messages
 from reprise.orca.v3.orca_load_report_pb2 import OrcaLoadReport
 
-# A load that moved by more does not wait for the next report's turn.
+# What listeners take of an edge: when it moved by more, that does not wait for the next report's turn.
 URGENT_CHANGE = 0.05
 
 
@@ -26,12 +27,12 @@ class LoadReports:
         self._size_bytes = size_bytes
         self._sequence = 0
         self._told = Tally()
-        self._told_utilisation = 0.0
+        self._told_taken = 0.0
         self._told_followers = 0
 
     def urgent(self) -> bool:
         """Whether something has happened since the last report that changes where listeners should go."""
-        moved = abs(self._meter.load.utilisation - self._told_utilisation)
+        moved = abs(self._meter.load.taken - self._told_taken)
         return moved > URGENT_CHANGE or self._node.followers != self._told_followers
 
     def next(self, seen_grant_ids: list[str]) -> messages.LoadReport:
@@ -52,9 +53,9 @@ class LoadReports:
             cpu_permille=int(load.cpu * 1000),
             started_plays=tally.started_plays - self._told.started_plays,
             failed_plays=tally.failed_plays - self._told.failed_plays,
-            first_byte_p50_ms=round(load.first_byte_p50_s * 1000),
+            first_byte_p50_ms=ceil(load.first_byte_p50_s * 1000),
         )
-        self._told, self._told_utilisation, self._told_followers = tally, load.utilisation, self._node.followers
+        self._told, self._told_taken, self._told_followers = tally, load.taken, self._node.followers
         return report
 
     def _heat(self, tally: Tally) -> list[messages.SongHeat]:

@@ -24,6 +24,8 @@ from reprise.metrics import LoopLag
 SAMPLE_S = 0.2
 # Rates other than that of the NIC are of this long: the figures of other processes come once a second.
 WINDOW_S = 3.0
+# In less than that a start, or one report, would look like load.
+WINDOW_S_MIN = 1.0
 
 
 class Meter(Collector):
@@ -73,13 +75,13 @@ class Meter(Collector):
 
     def _rates(self, now: float) -> dict[str, float]:
         then, before = self._window[0]
-        seconds = max(now - then, 1e-3)
-        after = self.tally
+        after, seconds = self.tally, now - then
+        if seconds < WINDOW_S_MIN:
+            return {}
         requests = after.requests - before.requests
         hits = after.ram_hits + after.disk_hits - before.ram_hits - before.disk_hits
         cores = max(1, min(after.processes, len(os.sched_getaffinity(0))))
-        known = (*before.first_bytes, *[0] * (len(after.first_bytes) - len(before.first_bytes)))
-        counts = [total - old for total, old in zip(after.first_bytes, known, strict=True)]
+        counts = [total - old for total, old in zip(after.first_bytes, before.first_bytes, strict=True)]
         return {
             "cpu": max(0.0, after.cpu_s - before.cpu_s) / seconds / cores,
             "requests_per_s": requests / seconds,

@@ -19,6 +19,7 @@ from edge_node.heat import FadingCounts
 SESSION_S = 20.0
 SESSIONS_MAX = 50_000
 PAST_COUNTERS_MAX = 256
+SETTLED_AT_ONCE_MAX = 2_000
 
 
 @dataclass(slots=True, eq=False)
@@ -85,8 +86,10 @@ class Sessions:
                 self._finish(session, now)
 
     def settle(self, now: float) -> None:
-        """Ends the sessions whose time is over; call it now and then, and before reading."""
-        while self._due and self._due[0][0] <= now:
+        """Ends the sessions whose time is over; call it often. A crowd that leaves takes a few calls: none takes long."""
+        for _ in range(SETTLED_AT_ONCE_MAX):
+            if not self._due or self._due[0][0] > now:
+                break
             _, _, session = heappop(self._due)
             if self._by_grant.get(session.grant_id) is not session:
                 continue

@@ -43,9 +43,14 @@ class Load:
         return self.loop_lag_s / LOOP_LAG_S_MAX
 
     @property
+    def taken(self) -> float:
+        """What listeners take. It moves only when they come or go, as CPU and lag do not."""
+        return max(self.nic, self.streams)
+
+    @property
     def utilisation(self) -> float:
         """0 is idle, 1 and above is over."""
-        return max(self.nic, self.streams, self.loop_lag, self.cpu)
+        return max(self.taken, self.loop_lag, self.cpu)
 
 
 def median(counts: Sequence[int], bounds: Sequence[float]) -> float:

@@ -127,6 +127,7 @@ async def test_a_report_tells_of_plays_first_bytes_caches_and_the_cpu(origin: Sc
         await asyncio.gather(*listening)
         report = await heard(balancer, lambda report: report.first_byte_p50_ms > 0)
         assert report.first_byte_p50_ms >= 10
+        assert balancer.reports[0].cpu_permille == 0, "its own start is no load"
         assert report.counters.ram_bytes >= len(AUDIO.data)
         assert sum(report.started_plays for report in balancer.reports) == 3
         assert (await heard(balancer, lambda report: report.cpu_permille > 0)).orca.cpu_utilization > 0
