@@ -11,7 +11,7 @@ has to expect:
 
 Invariants: a grant counts at most once and on one edge; it stops counting at the first of: its edge reports it seen, its edge
 restarts, its time is over, the ledger is full and it is the oldest. It never counts again after that, whatever arrives later,
-and a grant reported twice moves neither number twice.
+but once when its play failed; and a grant reported twice moves neither number twice.
 """
 
 from collections import deque
@@ -92,6 +92,15 @@ class Ledger:
         self._expiry.append((now + self._pending_s, edge_id, grant_id))
         self._know(grant_id, now, seen=False)
 
+    def failed(self, edge_id: str, grant_id: str, bitrate_bps: int, now: float) -> None:
+        """The play of a grant failed, as its listener says: counts it, seen or not, so that failing is no way to look idle."""
+        bps = bitrate_bps * self._start_burst
+        again = f"{grant_id} failed"
+        if len(self._expiry) < self._entries_max and again not in self._bps.get(edge_id, {}):
+            self._bps.setdefault(edge_id, {})[again] = bps
+            self._shift(edge_id, bps, 1)
+            self._expiry.append((now + self._pending_s, edge_id, again))
+
     def saw(self, edge_id: str, grant_ids: Iterable[str], now: float) -> None:
         """An edge reports grants whose streams its figures include."""
         for grant_id in grant_ids:
@@ -114,8 +123,9 @@ class Ledger:
         while self._expiry and self._expiry[0][0] <= now:
             _, edge_id, grant_id = self._expiry.popleft()
             if self._retire(edge_id, grant_id):
-                self.shown -= self.shown * STEP
                 changed.add(edge_id)
+                if grant_id in self._seen:  # not a failed one, which is waited for by nobody
+                    self.shown -= self.shown * STEP
         while self._forgetting and self._forgetting[0][0] <= now:
             self._seen.pop(self._forgetting.popleft()[1], None)
         return changed

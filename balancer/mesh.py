@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from balancer.edges import EdgeIdentity, EdgeLoad
+from balancer.ejection import Ejections
 from balancer.ledger import Ledger, Pending
 from balancer.membership import Edge, Membership, State
 from balancer.orders import Orders
@@ -35,6 +36,8 @@ class EdgeView:
     utilisation: float
     pending: Pending
     ramp: float
+    # For how long listeners' reports keep it out of routing; 0 when they do not.
+    ejected_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +61,7 @@ class Mesh:
         self._orders = Orders()
         self._replicas = Replicas(self._orders, self._zone_of, policy)
         self._picker = Picker(self._standings, self._orders, self._replicas, rng, policy)
+        self._ejections = Ejections()
         self._ramps = Ramps(now, policy)
         self._ramp: dict[str, float] = {}
         self._epoch_of_orders = epoch
@@ -73,6 +77,21 @@ class Mesh:
     def vouched_count(self) -> int:
         """Edges that may take listeners now."""
         return self._standings.vouched_count
+
+    @property
+    def patience_s(self) -> float:
+        """How much longer than usual edges may take to answer a probe, because this balancer itself is late."""
+        return self._members.patience_s
+
+    @property
+    def doubting(self) -> bool:
+        """Whether edges would count as dead if this balancer did not doubt itself."""
+        return self._members.doubting
+
+    @property
+    def ejections(self) -> Ejections:
+        """For those who count."""
+        return self._ejections
 
     @property
     def replicas(self) -> Replicas:
@@ -117,6 +136,7 @@ class Mesh:
         taken = self._members.report(edge_id, stream, load, now)
         if taken:
             self.ledger.saw(edge_id, load.seen_grant_ids, now)
+            self._ejections.note_counts(edge_id, load.started_plays, load.failed_plays, now)
             self._settle(edge_id, now)
             self._replicas.heard(edge_id, self.edge(edge_id).identity.region, load.heat, now)
         return taken
@@ -132,14 +152,19 @@ class Mesh:
         self._ramps.knew(identity.edge_id, identity.boot_id)
         self._settle(identity.edge_id, now)
 
-    def tick(self, now: float) -> list[EdgeIdentity]:
-        """To be called every 0.1 s or so; returns the edges to probe now, each to be answered by `probed`."""
+    def tick(self, now: float, lag_s: float = 0.0) -> list[EdgeIdentity]:
+        """To be called every 0.1 s or so; returns the edges to probe now, each to be answered by `probed`.
+
+        `lag_s` is how late this call comes.
+        """
         before = {edge.identity.edge_id: edge.state for edge in self._members}
-        due = [edge.identity for edge in self._members.tick(now)]
+        due = [edge.identity for edge in self._members.tick(now, lag_s)]
         for edge_id, state in before.items():
             edge = self._members.get(edge_id)
             if edge is None or edge.state is not state:
                 self._settle(edge_id, now)
+        for edge_id in self._ejections.tick(now):
+            self._settle(edge_id, now)
         self._expire(now)
         if now - self._reshaped_at >= RESHAPE_S:
             self._reshape(now)
@@ -164,6 +189,16 @@ class Mesh:
         if edge is not None:
             region = edge.identity.region
             self._replicas.assigned(edge_id, rendition_id, region, bitrate_bps, self.ledger.balancers, now)
+
+    def note_play(
+        self, edge_id: str, session_id: str, ok: bool, now: float, *, grant_id: str = "", bitrate_bps: int = 0
+    ) -> None:
+        """What a listener says of a play on an edge. A failed one counts as load for a while, and may eject the edge."""
+        self._ejections.note_play(edge_id, session_id, ok=ok, now=now)
+        edge = self._members.get(edge_id)
+        if not ok and grant_id and edge is not None and edge.state is not State.DEAD:
+            self.ledger.failed(edge_id, grant_id, bitrate_bps, now)
+            self._settle(edge_id, now)
 
     def homes(self, rendition_id: str, region: str, count: int) -> Sequence[str]:
         """The first `count` edges of the rendition's order in a region, its home first."""
@@ -197,7 +232,17 @@ class Mesh:
         edge_id = edge.identity.edge_id
         used = utilisation(edge.identity, edge.load or IDLE, self.ledger.expected(edge_id))
         age_s, ramp = now - edge.heard_at, self._ramp.get(edge_id, 1.0)
-        return EdgeView(edge.identity, edge.state, edge.draining, edge.load, age_s, used, self.ledger.of(edge_id), ramp)
+        return EdgeView(
+            identity=edge.identity,
+            state=edge.state,
+            draining=edge.draining,
+            load=edge.load,
+            report_age_s=age_s,
+            utilisation=used,
+            pending=self.ledger.of(edge_id),
+            ramp=ramp,
+            ejected_s=max(0.0, self._ejections.until(edge_id, now) - now),
+        )
 
     def _expire(self, now: float) -> None:
         for edge_id in self.ledger.expire(now):
@@ -214,6 +259,10 @@ class Mesh:
             self._forget_load(edge_id)
         if edge is None:
             self._ramps.forget(edge_id)
+            self._ejections.forget(edge_id)
+        else:
+            serving = edge.state is State.READY and not edge.draining
+            self._ejections.serves(edge_id, edge.identity.region, serving=serving, now=now)
         if edge is None or edge.state is State.DEAD or edge.draining:
             self._standings.drop(edge_id)
         else:
@@ -231,7 +280,7 @@ class Mesh:
             region=identity.region,
             utilisation=utilisation(identity, load, self.ledger.expected(identity.edge_id)),
             full=is_full(identity, load),
-            vouched=edge.state is State.READY,
+            vouched=edge.state is State.READY and not self._ejections.until(identity.edge_id, now),
             old=now - edge.heard_at > self._policy.old_report_s,
             ramp=self._ramp.get(identity.edge_id, 1.0),
             zone=identity.zone,
