@@ -98,6 +98,6 @@ class RendezvousBounded140(Bounded):
 class RendezvousCeiling(Bounded):
     """The strongest simple rule: production's bound and ceiling, without its replica sets, choices and ramps."""
 
-    name = "rendezvous + bound 1.25, ceiling 0.92"
+    name = "rendezvous + bound 1.25 + ceiling"
     slack = 1.25
     ceiling = 0.92

@@ -178,7 +178,7 @@ class Remembering(Reported):
 class LeastStale(Reported):
     """Least connections (by bit rate) of all, as reported."""
 
-    name = "least connections, stale"
+    name = "least connections (stale)"
 
     def decide(self, _ask: Ask, members: Sequence[int]) -> int:
         return min(members, key=self.load)
@@ -187,7 +187,7 @@ class LeastStale(Reported):
 class LeastFresh(Rule):
     """Least connections of all, as it is this moment: nobody can balance better."""
 
-    name = "least connections, fresh"
+    name = "least connections (fresh)"
 
     def decide(self, _ask: Ask, members: Sequence[int]) -> int:
         return min(members, key=self.world.utilisation)
@@ -196,7 +196,7 @@ class LeastFresh(Rule):
 class TwoChoices(Reported):
     """The less loaded of two, as reported."""
 
-    name = "two choices, stale"
+    name = "two choices (stale)"
 
     def decide(self, _ask: Ask, members: Sequence[int]) -> int:
         return min(self.rng.choices(members, k=2), key=self.load)

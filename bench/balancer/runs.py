@@ -15,7 +15,7 @@ from bench.balancer.hashing import (
 from bench.balancer.production import Reprise
 from bench.balancer.rules import LeastFresh, LeastStale, Random, RoundRobin, Rule, TwoChoices, TwoChoicesLedger
 from bench.balancer.sampled import OrcaWeighted, Prequal
-from bench.balancer.scenarios import SCENARIOS
+from bench.balancer.scenarios import SCENARIOS, Scenario
 from bench.balancer.simulation import Simulation
 from bench.balancer.workload import make_workload
 
@@ -63,10 +63,14 @@ class Run:
 
 def run(job: Job) -> Run:
     """Plays one scenario by one rule."""
-    scenario, kind = SCENARIOS[job.scenario], RULES[job.rule]
-    workload = make_workload(scenario, job.edges, job.measured_s, job.seed)
-    simulation = Simulation(scenario, workload, kind, job.seed)
-    Happenings(simulation, scenario)
+    simulation = prepare(SCENARIOS[job.scenario], RULES[job.rule], job.edges, job.measured_s, job.seed)
     began = time.perf_counter()
     tally = simulation.run()
     return Run(job, tally.figures(), simulation.event_count / (time.perf_counter() - began))
+
+
+def prepare(scenario: Scenario, kind: type[Rule], edges: int, measured_s: float, seed: int) -> Simulation:
+    """A simulation that is ready to run."""
+    simulation = Simulation(scenario, make_workload(scenario, edges, measured_s, seed), kind, seed)
+    Happenings(simulation, scenario)
+    return simulation

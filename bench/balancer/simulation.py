@@ -15,7 +15,7 @@ from bench.balancer.catalog import BITRATES
 from bench.balancer.rules import Ask, Report, Rule
 from bench.balancer.scenarios import Scenario
 from bench.balancer.tally import Tally
-from bench.balancer.workload import WARM_UP_S, Turn, Workload
+from bench.balancer.workload import ARRIVAL_S, WARM_UP_S, Turn, Workload
 from bench.balancer.world import COMMON_SHARE, HELD_MS, RELAY_SPEED, World
 
 REPORT_S, WAKE_S, SAMPLE_S = 1.0, 0.1, 1.0
@@ -72,7 +72,7 @@ class Simulation:
             while events[0][0] <= turn.at_s:
                 self._step()
             self._turn(turn)
-        self.tally.origin_fetches += self.world.origin_fetches
+        self.tally.origin_fetches += self.world.origin_fetches.total()
         return self.tally
 
     def at(self, when: float, action: Callable[..., None], *arguments: object) -> None:
@@ -172,7 +172,9 @@ class Simulation:
             self._live.setdefault(edge, Counter())[ask.rendition] += ask.bitrate_bps
 
     def _relay(self, home: int, rendition: int) -> None:
-        """The home's NIC carries the song once more."""
+        """The home's NIC carries the song once more; not while all listeners come at once, which no mesh in service sees."""
+        if self.now < ARRIVAL_S:
+            return
         rate_bps = RELAY_SPEED * BITRATES[rendition % len(BITRATES)]
         self.world.relayed_bps[home] += rate_bps
         length_s = self.catalog.lengths_s[rendition // len(BITRATES)]
@@ -225,7 +227,7 @@ class Simulation:
 
     def _begin(self) -> None:
         """The warm-up is over."""
-        self.tally = Tally(origin_fetches=-self.world.origin_fetches)
+        self.tally = Tally(origin_fetches=-self.world.origin_fetches.total())
         self._assigned.clear()
         self._sample()
         self._count_herd()

@@ -5,6 +5,7 @@ lacks is relayed from its home in the region, over the home's NIC; only the home
 is being filled shares that fill. Streams take their bit rate evenly: the burst at a stream's start is not modelled.
 """
 
+from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
@@ -61,7 +62,8 @@ class World:
         self.relayed_bps = [0] * len(capacities_bps)
         self.active = [0] * len(capacities_bps)
         self.up = [True] * len(capacities_bps)
-        self.origin_fetches = 0
+        # How often each rendition was read from the origin.
+        self.origin_fetches: Counter[int] = Counter()
         self._cache_bytes = cache_bytes
         self._caches = [Cache(cache_bytes) for _ in capacities_bps]
         self._fills: dict[tuple[int, int], Fill] = {}
@@ -117,7 +119,7 @@ class World:
             return Source.SHARED, HELD_MS + max(1000.0 * (fill.first_byte_at - now), 0.0), None
         home = self.home(self.regions[edge], rendition)
         if home == edge or not self.up[home]:
-            self.origin_fetches += 1
+            self.origin_fetches[rendition] += 1
             self._fill(edge, rendition, ORIGIN_MS, now)
             return Source.ORIGIN, ORIGIN_MS, None
         _, wait_ms, _ = self.fetch(home, rendition, now)
