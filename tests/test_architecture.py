@@ -32,7 +32,7 @@ PURE = frozenset(
         "edge_node.scrub_pace", "edge_node.sessions", "edge_node.sidecar", "edge_node.sources", "edge_node.tally",
         "edge_node.utilisation", "edge_node.workers.messages", "edge_node.workers.stream_counts",
         "origin.coalescing", "origin.ingest.tag_rules",
-        "reprise.chunks", "reprise.cli.failover", "reprise.cli.restart", "reprise.errors", "reprise.grants",
+        "reprise.chunks", "reprise.cli.failover", "reprise.cli.restart", "reprise.cli.when", "reprise.errors", "reprise.grants",
         "reprise.grpc_web_frames",
         "reprise.http_head", "reprise.http_message", "reprise.ids", "reprise.manifests", "reprise.placement",
     }

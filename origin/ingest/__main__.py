@@ -37,6 +37,9 @@ def _parser() -> argparse.ArgumentParser:
         "--workers", type=int, default=os.cpu_count() or 1, help="files transcoded at once (default: one a core)"
     )
     parser.add_argument("--limit", type=int, default=0, help="take only so many files (default: all)")
+    parser.add_argument(
+        "--release-at-unix-ms", type=int, default=0, help="nobody finds the songs' albums before (default: at once)"
+    )
     parser.add_argument("--config", type=Path, help="TOML file; REPRISE_INGEST_<FIELD> in the environment wins over it")
     return parser
 
@@ -45,8 +48,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The exit code of one import."""
     arguments = _parser().parse_args(argv)
     try:
-        if arguments.workers < 1 or arguments.limit < 0:
-            raise ConfigError("--workers must be at least 1 and --limit not negative")
+        if arguments.workers < 1 or arguments.limit < 0 or arguments.release_at_unix_ms < 0:
+            raise ConfigError("--workers must be at least 1, --limit and --release-at-unix-ms not negative")
         settings = config.load(Settings, "ingest", arguments.config)
         files = find_audio(arguments.paths)
         with rpc_tls.trusting(settings.tls_ca_path):
@@ -70,7 +73,13 @@ async def _import(settings: Settings, files: list[Path], arguments: argparse.Nam
     bucket = s3.Bucket(settings.s3_endpoint, settings.s3_bucket, settings.s3_credentials_path)
     async with s3.client(bucket) as client, rpc.channel(settings.catalog_address) as channel:
         objects = Objects(client, bucket.name)
-        publisher = Publisher(objects, channel, operator_key=operator_key, signing_key=signing_key)
+        publisher = Publisher(
+            objects,
+            channel,
+            operator_key=operator_key,
+            signing_key=signing_key,
+            release_at_unix_ms=arguments.release_at_unix_ms,
+        )
         workers = max(1, min(arguments.workers, len(files)))
         importer = Importer(
             publisher, report, workers, lambda: WorkerProcess(settings.file_timeout_s, settings.song_s_max)

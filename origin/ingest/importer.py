@@ -15,7 +15,7 @@ from origin.ingest.job import Prepared, Rejected
 from origin.ingest.publish import Publisher
 from origin.ingest.report import FileReport, Outcome, Report, Summary
 from origin.ingest.worker_process import WorkerProcess
-from reprise.errors import InvalidRequest, RepriseError
+from reprise.errors import InvalidRequest, NotReady, RepriseError
 
 BATCH_FILES = 32
 
@@ -91,7 +91,7 @@ class Importer:
             return FileReport(str(source.path), Outcome.FAILED, prepared.reason)
         try:
             published = await self._publisher.publish(source.sha256, prepared)
-        except InvalidRequest as refusal:
+        except (InvalidRequest, NotReady) as refusal:
             return FileReport(str(source.path), Outcome.FAILED, f"the catalog refused it: {refusal.message}")
         outcome = Outcome.IMPORTED if published.created else Outcome.KNOWN
         return _report_of(source, prepared, outcome, published.song_id)

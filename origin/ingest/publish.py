@@ -80,12 +80,15 @@ class Publisher:
         operator_key: bytes,
         signing_key: Ed25519PrivateKey,
         patience: Patience = PATIENCE,
+        release_at_unix_ms: int = 0,
     ) -> None:
+        """`release_at_unix_ms` is when the songs come out, with their albums; 0 is at once."""
         self._objects = objects
         self._catalog = CatalogAdminServiceStub(channel)
         self._operator_key = operator_key
         self._signing_key = signing_key
         self._patience = patience
+        self._release_at_unix_ms = release_at_unix_ms
         self._key_id = manifests.key_id_of(signing_key.public_key())
         self._rng = random.Random()  # noqa: S311  # jitter, not a secret
 
@@ -96,12 +99,16 @@ class Publisher:
         return {found.source_sha256: found.song_id for found in answer.found}
 
     async def publish(self, source_sha256: str, song: Prepared) -> Published:
-        """Uploads the song's objects and publishes it. Raises InvalidRequest when the catalog refuses it, else Unavailable."""
+        """Uploads the song's objects and publishes it.
+
+        Raises InvalidRequest or NotReady when the catalog refuses it, else Unavailable.
+        """
         renditions = [await self._upload(encoded) for encoded in song.renditions]
         if song.cover_path:
             data = await asyncio.to_thread(Path(song.cover_path).read_bytes)
             await self._objects.put(s3.cover_key(song.cover_sha256), data, song.cover_mime_type)
         request = _request(source_sha256, song, renditions)
+        request.available_from_unix_ms = self._release_at_unix_ms
         answer: pb.PublishSongResponse = await self._call(lambda **how: self._catalog.PublishSong(request, **how))
         return Published(answer.song_id, answer.created)
 

@@ -97,11 +97,20 @@ def import_(
     paths: Annotated[list[Path], typer.Argument(exists=True, metavar="PATH...", help="Audio files and folders.")],
     data: Data = None,
     as_json: Json = False,
+    release_at: Annotated[
+        str,
+        typer.Option(
+            "--release-at",
+            help="Nobody finds these albums before: +10m or 2026-12-01T00:00Z. [default: at once]",
+            show_default=False,
+        ),
+    ] = "",
 ) -> None:
     """Import songs; what is known already is skipped."""
     from reprise.cli import imports
 
-    raise typer.Exit(asyncio.run(imports.run(folders.locate(data), [p.resolve() for p in paths], as_json=as_json)))
+    files = [path.resolve() for path in paths]
+    raise typer.Exit(asyncio.run(imports.run(folders.locate(data), files, as_json=as_json, release_at=release_at)))
 
 
 @app.command()
@@ -193,11 +202,50 @@ def drain(
 
 
 @app.command()
-def prewarm(song: Songs, data: Data = None) -> None:
+def prewarm(
+    song: Songs,
+    data: Data = None,
+    at: Annotated[
+        str,
+        typer.Option(
+            help="When listeners will come: now, +10m or 2026-12-01T00:00Z. By then the first seconds of the songs are on the"
+            " edges that will serve them, brought at a rate that spares the origin. [default: whole songs everywhere, at once]",
+            show_default=False,
+        ),
+    ] = "",
+    whole: Annotated[
+        bool, typer.Option("--whole", help="With --at: whole songs, not only their first seconds.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Bring songs into the edges' caches before anyone asks."""
-    from reprise.cli import operator
+    from reprise.cli import operator, releases
 
-    asyncio.run(operator.prewarm(folders.locate(data), song))
+    folder = folders.locate(data)
+    if not at and (whole or as_json):
+        raise typer.BadParameter("--whole and --json need --at, as in --at now")
+    work = releases.preheat(folder, song, at, whole=whole, as_json=as_json) if at else operator.prewarm(folder, song)
+    asyncio.run(work)
+
+
+@app.command()
+def release(
+    album: Annotated[str, typer.Argument(help="The title of a release to come, or its id.", metavar="ALBUM")] = "",
+    data: Data = None,
+    at: Annotated[
+        str, typer.Option(help="When it comes out: now, +10m or 2026-12-01T00:00Z.", show_default=False)
+    ] = "",
+    listed: Annotated[bool, typer.Option("--list", help="Show what is to come.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Let an imported release out at a moment (see `import --release-at`), or list what is to come."""
+    from reprise.cli import releases
+
+    folder = folders.locate(data)
+    if listed == bool(album) or bool(album) != bool(at):
+        raise typer.BadParameter("give ALBUM and --at WHEN, or --list alone")
+    work = releases.show(folder, as_json=as_json) if listed else releases.release(folder, album, at, as_json=as_json)
+    asyncio.run(work)
 
 
 @app.command()

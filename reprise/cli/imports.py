@@ -3,19 +3,22 @@
 import contextlib
 import json
 import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from reprise.cli import mesh_file, plan
+from reprise.cli import mesh_file, plan, when
 from reprise.cli.folder import Folder
 from reprise.cli.narrator import Narrator
 from reprise.cli.songs_import import Tally, events
 
 
-async def run(folder: Folder, paths: Sequence[Path], *, as_json: bool) -> int:
+async def run(folder: Folder, paths: Sequence[Path], *, as_json: bool, release_at: str = "") -> int:
     """The exit code: 0 when every file is in the catalog now, 1 when one failed or the import stopped early."""
+    at_unix_ms = when.parse(release_at, time.time_ns() // 1_000_000, "--release-at") if release_at else 0
     mesh = mesh_file.read(folder)
-    told = events(paths, plan.ingest_environment(folder, mesh.catalog.grpc, mesh.s3_endpoint), folder.log("import"))
+    environment = plan.ingest_environment(folder, mesh.catalog.grpc, mesh.s3_endpoint)
+    told = events(paths, environment, folder.log("import"), release_at_unix_ms=at_unix_ms)
     tally, voice = Tally(), Narrator()
     with contextlib.nullcontext() if as_json else voice.progress("importing") as bar:
         async with contextlib.aclosing(told):

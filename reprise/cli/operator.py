@@ -95,10 +95,15 @@ async def _song_ids(mesh: Mesh, texts: Sequence[str]) -> list[str]:
 async def _send(folder: Folder, mesh: Mesh, request: pb.SendCommandRequest) -> None:
     metadata = rpc.bearer_metadata(token(folder))
     answer = await ask(mesh, lambda stub: stub.SendCommand(request, metadata=metadata, timeout=DEADLINE_S))
-    for edge in answer.answers:
+    report(answer.answers)
+
+
+def report(answers: "Sequence[pb.SendCommandResponse.Answer]", *, quiet: bool = False) -> None:
+    """Prints a line for each edge unless `quiet`. Raises Unavailable when one did not do it."""
+    for edge in answers if not quiet else ():
         sys.stdout.write(
             f"{edge.edge_id}: {'done' if edge.ok else 'failed'}{': ' + edge.detail if edge.detail else ''}\n"
         )
-    failed = [edge.edge_id for edge in answer.answers if not edge.ok]
+    failed = [edge.edge_id or "any edge" for edge in answers if not edge.ok]
     if failed:
         raise Unavailable(f"not done by {', '.join(failed)}")

@@ -39,6 +39,11 @@ class FoundSong:
         return asdict(self)
 
 
+def is_id(text: str) -> bool:
+    """Whether `text` is the id of something, and no text to search for."""
+    return _UUID.match(text) is not None
+
+
 async def search(mesh: Mesh, query: str, limit: int) -> list[FoundSong]:
     """Songs that match, best first. Raises `reprise.errors`."""
     async with rpc.channel(mesh.catalog.grpc) as channel:
@@ -52,7 +57,7 @@ async def search(mesh: Mesh, query: str, limit: int) -> list[FoundSong]:
 
 async def resolve(mesh: Mesh, text: str) -> FoundSong:
     """The song with this id, or the first hit of a search. Raises NotFound."""
-    if _UUID.match(text):
+    if is_id(text):
         async with rpc.channel(mesh.catalog.grpc) as channel:
             try:
                 answer = await CatalogServiceStub(channel).GetSongs(

@@ -52,10 +52,11 @@ class Tally:
 
 
 async def events(
-    paths: Sequence[Path], environment: Mapping[str, str], log_path: Path
+    paths: Sequence[Path], environment: Mapping[str, str], log_path: Path, release_at_unix_ms: int = 0
 ) -> AsyncGenerator[dict[str, Any], None]:
     """What the import tells, as it happens: {"event": "start" | "file" | "summary", ...}. Raises Unavailable when it breaks."""
-    argv = (sys.executable, "-P", "-m", "origin.ingest", "--json", "--", *(str(path) for path in paths))
+    options = ("--json", "--release-at-unix-ms", str(release_at_unix_ms))
+    argv = (sys.executable, "-P", "-m", "origin.ingest", *options, "--", *(str(path) for path in paths))
     async with _child(argv, environment, log_path) as child:
         assert child.stdout is not None
         summary = False

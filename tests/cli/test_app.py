@@ -24,8 +24,11 @@ def reprise(*arguments: str, **environment: str) -> "subprocess.CompletedProcess
         ("prewarm", "x"),
         ("purge", "x"),
         ("import", "."),
+        ("release", "--list"),
+        ("release", "x", "--at", "now"),
+        ("prewarm", "x", "--at", "+5m"),
     ],
-    ids=lambda arguments: arguments[0],
+    ids=" ".join,
 )
 def test_without_a_mesh_it_says_how_to_start_one(arguments: tuple[str, ...], tmp_path: Path) -> None:
     done = reprise(arguments[0], "--data", str(tmp_path / "none"), *arguments[1:])
@@ -51,6 +54,11 @@ def test_down_without_a_mesh_is_no_error(tmp_path: Path) -> None:
         (("up", "--music", "/no/such/folder"), "/no/such/folder"),
         (("play", "x", "--door", "window"), "window"),
         (("search",), "QUERY"),
+        (("release", "x"), "--at WHEN"),
+        (("release", "x", "--list"), "--list alone"),
+        (("release", "x", "--at", "tomorrow"), "'tomorrow'"),
+        (("prewarm", "x", "--whole"), "--at now"),
+        (("import", ".", "--release-at", "2020-01-01T00:00Z"), "2020-01-01T00:00Z is over"),
         (("dance",), "dance"),
     ],
     ids=lambda value: value[0] + value[-1] if isinstance(value, tuple) else "",
@@ -67,7 +75,7 @@ def test_a_wrong_command_line_names_the_value_and_exits_2(
 def test_help_names_every_command() -> None:
     done = reprise("--help")
     assert done.returncode == 0
-    for command in ("up", "down", "import", "search", "play", "status", "drain", "prewarm", "purge"):
+    for command in ("up", "down", "import", "search", "play", "status", "drain", "prewarm", "purge", "release"):
         assert f" {command} " in done.stdout, command
 
 
