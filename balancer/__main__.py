@@ -4,8 +4,9 @@ import os
 import random
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from redis.asyncio import Redis
@@ -16,6 +17,12 @@ from balancer.calendar import Calendar
 from balancer.callers import Callers
 from balancer.catalog_client import CatalogClient
 from balancer.directory import Directory
+from balancer.geography.cidr_file import CidrFile
+from balancer.geography.clients import Clients
+from balancer.geography.geoip import GeoIp
+from balancer.geography.nearness import Geography
+from balancer.geography.networks import Networks
+from balancer.geography.regions import RegionTable, parse_locations, parse_rtts
 from balancer.mesh import Mesh
 from balancer.metrics import BalancerMetrics
 from balancer.minting import Mint
@@ -69,12 +76,35 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     async with AsyncExitStack() as stack:
         channel = await stack.enter_async_context(rpc.channel(settings.catalog_address))
         catalog = CatalogClient(settings.catalog_address, channel, mint.operator)
+        where = _Whereabouts(settings, mesh, metrics, stack)
         memory = None
         if settings.valkey_url:
             client = valkey.connect(settings.valkey_url)
             stack.push_async_callback(client.aclose)
             memory = _Memory(client, mesh, purges, watching, metrics)
-        yield _app(settings, mesh, catalog, mint, metrics, watching, purges, memory)
+        yield _app(settings, mesh, catalog, mint, metrics, watching, purges, where, memory)
+
+
+class _Whereabouts:
+    """Where listeners are, and whatever says so."""
+
+    def __init__(self, settings: Settings, mesh: Mesh, metrics: BalancerMetrics, stack: AsyncExitStack) -> None:
+        self.clients = Clients(settings.trusted_proxies)
+        self.background: list[Callable[[], Coroutine[Any, Any, None]]] = []
+        table = RegionTable(parse_rtts(settings.region_rtts), parse_locations(settings.region_locations))
+        networks = Networks(metrics.geography.networks_forgotten.inc)
+        metrics.geography.watch(lambda: len(networks))
+        locate = None
+        if settings.geoip_path:
+            geoip = GeoIp(settings.geoip_path)
+            stack.callback(geoip.close)
+            locate = geoip.locate
+        self.geography = Geography(table, networks, settings.default_region, locate)
+        mesh.on_view(lambda: self.geography.set_mesh(frozenset(mesh.region_names())))
+        if settings.regions_cidr_path:
+            cidrs = CidrFile(settings.regions_cidr_path, self.geography.set_cidrs, metrics.geography.cidr_reloads)
+            cidrs.load()
+            self.background.append(cidrs.run)
 
 
 class _Memory:
@@ -119,6 +149,7 @@ def _app(
     metrics: BalancerMetrics,
     watching: Watching,
     purges: PurgeLog,
+    where: _Whereabouts,
     memory: _Memory | None,
 ) -> App:
     callers = Callers(mint.key_of, time.time)
@@ -128,12 +159,12 @@ def _app(
         mesh,
         songs,
         mint,
+        where.geography,
         metrics,
-        default_region=settings.default_region,
         clock=_clock,
         new_session_id=lambda: secrets.token_urlsafe(12),
     )
-    pages = Pages(router, metrics)
+    pages = Pages(router, where.clients, metrics)
     purging = Purging(purges, reports, metrics, _clock, time.time, memory.purges if memory else None)
     prober = Prober(mesh, probing.answers, metrics, _clock, reports.renew_grants)
     loop_lag = LoopLag("balancer")
@@ -147,11 +178,12 @@ def _app(
     admin = BalancerAdminServicer(operations, releases.orders, callers)
     prefilling = Prefilling(mesh, reports.ask_edge, metrics)
     work = [prober.run, loop_lag.run, watching.run, purging.run, releases.calendar.run, prefilling.run]
+    work += where.background
     return App(
         name="balancer",
         settings=settings,
         servicers=(
-            (add_BalancerServiceServicer_to_server, BalancerServicer(router, reports)),
+            (add_BalancerServiceServicer_to_server, BalancerServicer(router, reports, where.clients)),
             (add_BalancerAdminServiceServicer_to_server, admin),
         ),
         registry=metrics.registry,

@@ -4,6 +4,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
+from balancer.geography.metrics import GeographyMetrics
 from balancer.membership import State
 from balancer.mesh import Mesh
 
@@ -62,6 +63,7 @@ class BalancerMetrics:
         self.directory_up = Gauge(
             _PREFIX + "directory_up", "1 while directory and purges are exchanged with Valkey", registry=registry
         )
+        self.geography = GeographyMetrics(registry)
         self.registry = registry
 
     def watch(self, mesh: Mesh) -> None:

@@ -3,6 +3,7 @@
 from urllib.parse import parse_qsl
 
 from balancer import steering
+from balancer.geography.clients import Clients
 from balancer.metrics import BalancerMetrics
 from balancer.routing import Router, SongRoute
 from balancer.steering import STEERING_PREFIX, Pathway
@@ -33,13 +34,14 @@ _INDEX = b"""<!doctype html>
 class Pages:
     """Handlers for `reprise.http_server`; an error that they raise becomes plain text there."""
 
-    def __init__(self, router: Router, metrics: BalancerMetrics) -> None:
+    def __init__(self, router: Router, clients: Clients, metrics: BalancerMetrics) -> None:
         self._router = router
+        self._clients = clients
         self._steered = metrics.steered
 
     async def play(self, request: Request) -> Response:
         """`GET|HEAD /play/<song_id>`: 307 to the best edge. Another listener may get another, so nothing may store it."""
-        routed = await self._router.route(want_of(request))
+        routed = await self._router.route(want_of(request, self._clients.of_request(request)))
         url = routed.routes[0].candidates[0].media_url
         moved = text_response(307, f"the song is at {url}", (("location", url), ("cache-control", "no-store")))
         return without_body(moved) if request.method == "HEAD" else moved
@@ -48,7 +50,9 @@ class Pages:
         """`GET /steering/<song_id>`: where an HLS player should read the song from, with what it said of itself."""
         asked = _asked(request)
         playing = asked.get("_HLS_pathway", "").strip('"')
-        routed = await self._router.route(want_of(request, STEERING_PREFIX, asked.get("session", ""), playing))
+        address = self._clients.of_request(request)
+        want = want_of(request, address, STEERING_PREFIX, asked.get("session", ""), playing)
+        routed = await self._router.route(want)
         route = routed.routes[0]
         # The same session next time: what is chosen by it then stays.
         wishes = {name: asked[name] for name in _WISHES if name in asked} | {"session": routed.session_id}
@@ -63,7 +67,9 @@ class Pages:
         return without_body(page) if request.method == "HEAD" else page
 
 
-def want_of(request: Request, prefix: str = PLAY_PREFIX, session_id: str = "", playing_edge_id: str = "") -> Want:
+def want_of(
+    request: Request, address: str, prefix: str = PLAY_PREFIX, session_id: str = "", playing_edge_id: str = ""
+) -> Want:
     """What a song's URL asks for; raises InvalidRequest that names the parameter. Unknown parameters say nothing."""
     asked = _asked(request)
     codec = asked.get("codec", "")
@@ -79,6 +85,7 @@ def want_of(request: Request, prefix: str = PLAY_PREFIX, session_id: str = "", p
         region=asked.get("region", ""),
         session_id=session_id,
         playing_edge_id=playing_edge_id,
+        address=address,
     )
 
 

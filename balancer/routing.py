@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from balancer.edges import EdgeIdentity
+from balancer.geography.nearness import Geography, Nearness
+from balancer.geography.probes import Probe, Probes
 from balancer.mesh import Mesh
 from balancer.metrics import BalancerMetrics
 from balancer.minting import Mint, Minted
@@ -21,7 +23,6 @@ NO_EDGE_RETRY_S = 1.0
 # A listener asks the next candidate too when nothing came for this many times the estimate, but not sooner than this.
 HEDGE_FACTOR = 3
 HEDGE_MS_MIN = 300
-ELSEWHERE_MS = 50.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +53,8 @@ class Routed:
     routes: tuple[SongRoute, ...]
     unknown_song_ids: tuple[str, ...]
     session_id: str
+    # Where the listener can measure how near regions are; none where it told.
+    probes: tuple[Probe, ...]
 
 
 class Router:
@@ -62,17 +65,19 @@ class Router:
         mesh: Mesh,
         songs: Songs,
         mint: Mint,
+        geography: Geography,
         metrics: BalancerMetrics,
         *,
-        default_region: str,
         clock: Callable[[], float],
         new_session_id: Callable[[], str],
     ) -> None:
         self._mesh = mesh
         self._songs = songs
         self._mint = mint
+        self._geography = geography
+        self._probes = Probes(mesh)
         self._count = metrics.decisions
-        self._default_region = default_region
+        self._count_evidence = metrics.geography.evidence
         self._clock = clock
         self._new_session_id = new_session_id
 
@@ -82,19 +87,26 @@ class Router:
             renditions = await self._songs.renditions(want.song_ids)
             chosen = {s: choose(renditions[s], want.codecs, want.bitrate_bps_max) for s in want.song_ids}
             session_id = want.session_id or self._new_session_id()
-            routes = [self._song(s, r, session_id, want) for s, r in chosen.items() if r is not None]
+            nearness = self._nearness(want)
+            routes = [self._song(s, r, session_id, want, nearness) for s, r in chosen.items() if r is not None]
         unknown = [song_id for song_id, rendition in chosen.items() if rendition is None]
         self._count.labels("unknown_song").inc(len(unknown))
         if not routes:
             raise NotFound(f"no rendition that fits for {', '.join(unknown[:3])}: unknown song, codec or bit rate")
-        return Routed(tuple(routes), tuple(unknown), session_id)
+        probes = () if want.region_rtts else self._probes.near(nearness, session_id)
+        return Routed(tuple(routes), tuple(unknown), session_id, probes)
 
-    def _song(self, song_id: str, rendition: Rendition, session_id: str, want: Want) -> SongRoute:
+    def _nearness(self, want: Want) -> Nearness:
+        nearness = self._geography.regions(want.region, want.region_rtts, want.address, self._clock())
+        self._count_evidence.labels(nearness.evidence).inc()
+        return nearness
+
+    def _song(self, song_id: str, rendition: Rendition, session_id: str, want: Want, nearness: Nearness) -> SongRoute:
         now = self._clock()
         play = Play(
             rendition_id=rendition.rendition_id,
             bitrate_bps=rendition.bitrate_bps,
-            regions=self._regions(want.region or self._default_region),
+            regions=nearness.regions,
             session_id=session_id,
             failed=want.failed_edge_ids,
             warm=want.warm_edge_ids,
@@ -111,11 +123,6 @@ class Router:
             first = picks[0].edge_id
             self._mesh.assign(first, rendition.rendition_id, minted[0].grant_id, rendition.bitrate_bps, now)
         return SongRoute(song_id, rendition, self._candidates(picks, minted, f"{song_id}/{rendition.rendition_id}"))
-
-    def _regions(self, own: str) -> tuple[tuple[str, float], ...]:
-        """The listener's region, then all others; nothing is known of how far they are."""
-        others = (region for region in self._mesh.region_names() if region != own)
-        return ((own, 0.0), *((region, ELSEWHERE_MS) for region in others))
 
     def _candidates(self, picks: Sequence[Pick], minted: Sequence[Minted], path: str) -> tuple[Candidate, ...]:
         candidates = []

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
 from balancer import wire
+from balancer.geography.clients import Clients
 from balancer.reports import Reports
 from balancer.routing import Router
 from reprise import rpc
@@ -13,12 +14,14 @@ from reprise.errors import NotReady
 
 
 class BalancerServicer(BalancerServiceServicer):
-    def __init__(self, router: Router, reports: Reports) -> None:
+    def __init__(self, router: Router, reports: Reports, clients: Clients) -> None:
         self._router = router
         self._reports = reports
+        self._clients = clients
 
     async def Route(self, request: pb.RouteRequest, context: Any) -> pb.RouteResponse:
-        return wire.route_response(await self._router.route(wire.want(request)))
+        want = wire.want(request, self._clients.of_call(context))
+        return wire.route_response(await self._router.route(want))
 
     async def ReportLoad(
         self, request_iterator: AsyncIterable[pb.ReportLoadRequest], context: Any

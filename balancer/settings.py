@@ -28,6 +28,16 @@ class Settings(ServiceSettings):
     calendar_poll_s: float = 30.0
     # What a preheat may read from origins, all edges together.
     preheat_origin_bps_max: int = 200_000_000
+    # Round trips between regions: "eu us 90" each, in ms.
+    region_rtts: tuple[str, ...] = ()
+    # Where regions are: "eu 52.52 13.40" each, in degrees.
+    region_locations: tuple[str, ...] = ()
+    # Lines of "CIDR region".
+    regions_cidr_path: Path | None = None
+    # A database of cities in MaxMind's format.
+    geoip_path: Path | None = None
+    # CIDRs of proxies whose X-Forwarded-For counts.
+    trusted_proxies: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("balancer_id", "default_region"):
@@ -39,6 +49,8 @@ class Settings(ServiceSettings):
             raise ConfigError(f"calendar_poll_s must be positive, not {self.calendar_poll_s:g}")
         if self.preheat_origin_bps_max < MBPS:
             raise ConfigError(f"preheat_origin_bps_max must be at least {MBPS}, not {self.preheat_origin_bps_max}")
+        if self.geoip_path and not self.region_locations:
+            raise ConfigError("geoip_path needs region_locations: where the regions are that listeners may be near")
         host, _, port = self.catalog_address.rpartition(":")
         if not host or not port.isdigit():
             raise ConfigError(f"catalog_address must look like host:port, not {self.catalog_address!r}")

@@ -12,7 +12,7 @@ from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.errors import InvalidRequest
 
 
-def want(request: pb.RouteRequest) -> Want:
+def want(request: pb.RouteRequest, address: str) -> Want:
     return checked(
         song_ids=list(request.song_ids),
         codecs=list(request.codecs),
@@ -21,6 +21,8 @@ def want(request: pb.RouteRequest) -> Want:
         session_id=request.session_id,
         failed_edge_ids=list(request.failed_edge_ids),
         warm_edge_ids=list(request.warm_edge_ids),
+        region_rtts=[(measured.region, float(measured.rtt_ms)) for measured in request.region_rtts],
+        address=address,
     )
 
 
@@ -29,6 +31,7 @@ def route_response(routed: Routed) -> pb.RouteResponse:
         routes=[_route(route) for route in routed.routes],
         unknown_song_ids=routed.unknown_song_ids,
         session_id=routed.session_id,
+        probes=[pb.RegionProbe(region=probe.region, probe_url=probe.url) for probe in routed.probes],
     )
 
 

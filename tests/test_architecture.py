@@ -21,8 +21,8 @@ PURE = frozenset(
     {
         "balancer.callers", "balancer.edges", "balancer.ejection", "balancer.events", "balancer.geography.clients",
         "balancer.geography.nearness", "balancer.geography.networks", "balancer.geography.prefixes",
-        "balancer.geography.regions", "balancer.ledger", "balancer.membership", "balancer.mesh", "balancer.minting",
-        "balancer.orders", "balancer.phi", "balancer.preheat_plan", "balancer.purges", "balancer.regions",
+        "balancer.geography.probes", "balancer.geography.regions", "balancer.ledger", "balancer.membership", "balancer.mesh",
+        "balancer.minting", "balancer.orders", "balancer.phi", "balancer.preheat_plan", "balancer.purges", "balancer.regions",
         "balancer.renditions", "balancer.scaling", "balancer.scoring", "balancer.self_doubt", "balancer.standings",
         "balancer.steering", "balancer.views", "balancer.want",
         "catalog.cursors", "catalog.listing", "catalog.model", "catalog.moments", "catalog.normalise",

@@ -5,6 +5,7 @@ import http.client
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -77,9 +78,13 @@ class Stage:
         request = pb.SendCommandRequest(edge_ids=edge_ids, **action)
         return list((await self.admin.SendCommand(request, metadata=operator(), timeout=40)).answers)
 
-    async def fetch(self, path: str, method: str = "GET", body: bytes = b"", content_type: str = "") -> Reply:
+    async def fetch(
+        self, path: str, method: str = "GET", body: bytes = b"", content_type: str = "", **more_headers: str
+    ) -> Reply:
         """What the HTTP port answers."""
-        headers = {"content-type": content_type} if content_type else {}
+        headers = {name.replace("_", "-"): value for name, value in more_headers.items()}
+        if content_type:
+            headers["content-type"] = content_type
 
         def talk() -> Reply:
             connection = http.client.HTTPConnection(*self._http, timeout=10)
@@ -123,12 +128,12 @@ def settings(folder: Path, catalog_address: str, valkey_url: str = "") -> Settin
 
 
 @asynccontextmanager
-async def staged(folder: Path, *, valkey_url: str = "") -> AsyncIterator[Stage]:
-    """A balancer that runs until the context ends; its edges end with it."""
+async def staged(folder: Path, *, valkey_url: str = "", **changes: Any) -> AsyncIterator[Stage]:
+    """A balancer that runs until the context ends, with changed settings; its edges end with it."""
     catalog = FakeCatalog()
     async with AsyncExitStack() as stack:
         address = await stack.enter_async_context(catalog.listening())
-        app = await stack.enter_async_context(build(settings(folder, address, valkey_url)))
+        app = await stack.enter_async_context(build(replace(settings(folder, address, valkey_url), **changes)))
         ports = await stack.enter_async_context(listening(app))
         work = [asyncio.create_task(run()) for run in app.background]
         channel = await stack.enter_async_context(rpc.channel(f"127.0.0.1:{ports.grpc_port}"))

@@ -23,6 +23,8 @@ from tests.balancer.values import OTHER_SONG, SONG
         ({"session_id": "x" * 65}, "session_id must be"),
         ({"failed_edge_ids": [""]}, "failed_edge_ids must be"),
         ({"failed_edge_ids": ["e"] * 101}, "at most 100 failed_edge_ids"),
+        ({"region_rtts": [("eu", 1.0)] * 17}, "at most 16 region_rtts, not 17"),
+        ({"region_rtts": [("", 1.0)]}, "a region in region_rtts must be"),
     ],
 )
 def test_what_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:

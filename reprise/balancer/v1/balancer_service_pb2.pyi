@@ -82,7 +82,10 @@ class RouteRequest(_message.Message):
     max_bitrate_bps: _builtins.int
     """0 means no limit."""
     region: _builtins.str
-    """Where the listener is; empty means the balancer's default region."""
+    """Where the listener is; empty means that the balancer finds out: from region_rtts, from what others of its network
+    measured, from its address, or else its default region. A region that has no edges gives way to what is known otherwise,
+    one that region_rtts contradict (another is over 30 ms nearer) to those.
+    """
     session_id: _builtins.str
     """Groups the grants of one listener; empty makes a new one. 1 to 64 of A-Za-z0-9_-."""
     @_builtins.property
@@ -160,7 +163,9 @@ class RouteResponse(_message.Message):
     def unknown_song_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def probes(self) -> _containers.RepeatedCompositeFieldContainer[Global___RegionProbe]:
-        """Where to measure round trips to, one edge of each region near the listener: `GET probe_url` answers at once, 204."""
+        """Where to measure round trips to, one edge of each of up to 5 regions near the listener: `GET probe_url` answers at once,
+        200 and a few bytes. None when the request told region_rtts, and in a mesh of one region.
+        """
 
     def __init__(
         self,
