@@ -24,7 +24,7 @@ _STATES = {
 
 def mesh(snapshot: Snapshot) -> pb.GetMeshResponse:
     return pb.GetMeshResponse(
-        edges=[_edge(edge) for edge in snapshot.edges],
+        edges=[_edge(edge, snapshot.unix_ms) for edge in snapshot.edges],
         epoch=snapshot.epoch,
         regions=[_region(region) for region in snapshot.regions],
     )
@@ -59,10 +59,12 @@ def _region(view: RegionView) -> pb.RegionStatus:
         utilisation_max=figures.busiest,
         edges_desired=view.desired.edges,
         edges_desired_reason=view.desired.reason,
+        panic=view.load is not None and view.load.panic,
+        spill_share=view.load.spill_share if view.load is not None else 0.0,
     )
 
 
-def _edge(view: EdgeView) -> pb.EdgeStatus:
+def _edge(view: EdgeView, unix_ms: int) -> pb.EdgeStatus:
     state = _STATES[view.state]
     if view.draining and view.state is not State.DEAD:
         state = pb.EDGE_STATE_DRAINING
@@ -74,6 +76,7 @@ def _edge(view: EdgeView) -> pb.EdgeStatus:
         utilisation=view.utilisation,
         pending_grants=view.pending.grants,
         ramp=view.ramp,
+        ejected_until_unix_ms=unix_ms + int(view.ejected_s * 1000) if view.ejected_s > 0 else 0,
     )
 
 

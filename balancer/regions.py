@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from balancer.membership import State
-from balancer.mesh import EdgeView
+from balancer.mesh import EdgeView, RegionLoad
 from balancer.scaling import Desired, RegionFigures
 
 
@@ -14,10 +14,15 @@ class RegionView:
 
     figures: RegionFigures
     desired: Desired
+    # None where every edge is dead or draining.
+    load: RegionLoad | None
 
 
-def region_views(regions: Iterable[RegionFigures], desired: Callable[[str], Desired]) -> list[RegionView]:
-    return [RegionView(figures, desired(figures.region)) for figures in regions]
+def region_views(
+    regions: Iterable[RegionFigures], desired: Callable[[str], Desired], loads: Iterable[RegionLoad]
+) -> list[RegionView]:
+    by_region = {load.region: load for load in loads}
+    return [RegionView(one, desired(one.region), by_region.get(one.region)) for one in regions]
 
 
 def figures_of(edges: Iterable[EdgeView]) -> list[RegionFigures]:

@@ -30,6 +30,7 @@ INTERVAL_S_MIN, INTERVAL_S_MAX = 0.1, 60.0
 class Snapshot:
     """The mesh at one moment."""
 
+    unix_ms: int
     edges: list[EdgeView]
     epoch: int
     regions: list[RegionView]
@@ -55,8 +56,10 @@ class Watching:
         self._unix_s = unix_s
         self._events = EventLog()
         self._sights: dict[str, Sight] = {}
+        # Replica sets that (grew, shrank) so far.
+        self._replicas = (0, 0)
         self._scaling = Scaling()
-        self._snapshot = (0.0, Snapshot([], 0, []))
+        self._snapshot = (0.0, Snapshot(0, [], 0, []))
         self._watchers: set[asyncio.Event] = set()
         self._stopping = False
         mesh.on_view(self._wake)
@@ -74,7 +77,7 @@ class Watching:
     def note(self, kind: Kind, edge_id: str, detail: str) -> None:
         """Something happened that cannot be seen by looking at the edges."""
         self._metrics.events.labels(kind).inc()
-        self._events.add(Event(int(self._unix_s() * 1000), kind, edge_id, detail))
+        self._events.add(Event(self._unix_ms(), kind, edge_id, detail))
 
     def purge_elsewhere(self, order: PurgeOrder) -> None:
         """Another balancer was asked for a purge."""
@@ -86,7 +89,8 @@ class Watching:
         made_at, kept = self._snapshot
         if kept.epoch != self._mesh.epoch or now - made_at >= age_s_max:
             edges = self._mesh.views(now)
-            kept = Snapshot(edges, self._mesh.epoch, region_views(figures_of(edges), self._scaling.of))
+            regions = region_views(figures_of(edges), self._scaling.of, self._mesh.regions())
+            kept = Snapshot(self._unix_ms(), edges, self._mesh.epoch, regions)
             self._snapshot = (now, kept)
         return kept
 
@@ -121,19 +125,40 @@ class Watching:
         self._stopping = True
         self._wake()
 
+    def _unix_ms(self) -> int:
+        return int(self._unix_s() * 1000)
+
     def _wake(self) -> None:
         for changed in self._watchers:
             changed.set()
 
     def _look(self) -> None:
         """Tells what happened since the last look."""
-        sights = {edge.identity.edge_id: _sight(edge) for edge in self._mesh.edges()}
+        now = self._clock()
+        sights = {edge.identity.edge_id: self._sight(edge, now) for edge in self._mesh.edges()}
         for edge_id, sight in sights.items():
             before = self._sights.get(edge_id)
             if before != sight:
                 for kind, detail in changes(before, sight):
                     self.note(kind, edge_id, detail)
         self._sights = sights
+        self._look_at_replicas()
+
+    def _look_at_replicas(self) -> None:
+        """Sets grow by the dozen in a storm: one event tells of all that did since the last look."""
+        replicas, (grown, shrunk) = self._mesh.replicas, self._replicas
+        self._replicas = (replicas.grown, replicas.shrunk)
+        for kind, count in (
+            (Kind.REPLICAS_GREW, replicas.grown - grown),
+            (Kind.REPLICAS_SHRANK, replicas.shrunk - shrunk),
+        ):
+            if count:
+                self.note(kind, "", f"songs: {count}; with more than one edge in a region now: {replicas.wide}")
+
+    def _sight(self, edge: Edge, now: float) -> Sight:
+        identity = edge.identity
+        ejected = self._mesh.ejections.until(identity.edge_id, now) > now
+        return Sight(identity.region, identity.boot_id, edge.state, draining=edge.draining, ejected=ejected)
 
     def _scale(self) -> None:
         figures = figures_of(self._mesh.views(self._clock()))
@@ -141,10 +166,6 @@ class Watching:
         self._metrics.edges_desired.clear()
         for region in figures:
             self._metrics.edges_desired.labels(region.region).set(self._scaling.of(region.region).edges)
-
-
-def _sight(edge: Edge) -> Sight:
-    return Sight(edge.identity.region, edge.identity.boot_id, edge.state, draining=edge.draining)
 
 
 async def _wait(changed: asyncio.Event, seconds_max: float) -> None:

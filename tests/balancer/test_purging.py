@@ -5,6 +5,7 @@ import secrets
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -79,13 +80,13 @@ async def test_an_edge_that_was_away_is_purged_when_it_is_back_and_once(stage: S
     await owed_is(stage, 1)
     await edge.kill()
     await edge.start()
-    await purge_and_see_only(edge, stage)
+    await is_asked_nothing_more(edge, stage)
 
 
-async def purge_and_see_only(edge: FakeEdge, stage: Stage) -> None:
+async def is_asked_nothing_more(edge: FakeEdge, stage: Stage) -> None:
     """A marker after which nothing older can still be on its way: the edge's next command is the one just ordered."""
     await stage.wait_state(edge.edge_id, pb.EDGE_STATE_READY)
-    asking = asyncio.create_task(stage.command(drain=pb.Drain(deadline_s=7)))
+    asking = asyncio.create_task(stage.command([edge.edge_id], drain=pb.Drain(deadline_s=7)))
     (command,) = await wait_until(lambda: edge.commands, "the marker")
     assert command.drain.deadline_s == 7
     edge.answer(command)
@@ -103,6 +104,18 @@ async def test_an_edge_that_failed_is_asked_again(stage: Stage, monkeypatch: pyt
     assert stage.metric("purges_owed_total", result="failed") >= 1
 
 
+async def test_an_edge_that_failed_is_left_alone_for_a_while(stage: Stage) -> None:
+    await purge(stage)
+    (edge,) = await stage.add_edges(e1="a")
+    await answered(edge, ok=False)
+    await wait_until(lambda: stage.metric("purges_owed_total", result="failed"), "the failure")
+    edge.commands.clear()
+    # By the time another edge is asked, this one would have been.
+    (other,) = await stage.add_edges(e2="a")
+    await answered(other)
+    await is_asked_nothing_more(edge, stage)
+
+
 async def test_an_edge_that_did_it_when_it_was_ordered_owes_nothing(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -114,7 +127,7 @@ async def test_an_edge_that_did_it_when_it_was_ordered_owes_nothing(
     monkeypatch.setattr(purging, "SETTLE_S", 0.0)
     await edge.kill()
     await edge.start()
-    await purge_and_see_only(edge, stage)
+    await is_asked_nothing_more(edge, stage)
 
 
 async def test_an_edge_that_returns_to_another_balancer_is_purged_there(tmp_path: Path, empty_valkey: str) -> None:
@@ -138,7 +151,7 @@ async def test_an_edge_that_returns_to_another_balancer_is_purged_there(tmp_path
         await knows_purges(first, 3)
         elsewhere = await FakeEdge(first.address, "e1").start()
         first.edges["e1"] = elsewhere
-        await purge_and_see_only(elsewhere, first)
+        await is_asked_nothing_more(elsewhere, first)
 
 
 async def test_purges_outlive_the_balancer_that_was_asked(tmp_path: Path, empty_valkey: str) -> None:
@@ -187,6 +200,9 @@ async def test_what_others_wrote_by_mistake_is_skipped_and_said_in_one_line(tmp_
         async with staged(tmp_path, valkey_url=empty_valkey) as stage:
             await wait_until(lambda: stage.metric("directory_up"), "Valkey was read")
             assert stage.metric("purges_kept") == 0
+            async with Redis.from_url(empty_valkey) as client:
+                await client.xadd(KEY, {purge_stream.FIELD: encode(replace(ORDER, unix_s=time.time()))})
+            await knows_purges(stage, 1)
     assert [line["count"] for line in lines if line["event"] == "purge_entries_skipped"] == [5]
 
 

@@ -7,19 +7,18 @@ from typing import Any
 
 import grpc
 import pytest
-from prometheus_client import CollectorRegistry
 
 from balancer import operator_wire, watching
 from balancer.edges import EdgeCounters, SongHeat
-from balancer.membership import EDGES_MAX
-from balancer.mesh import Mesh
-from balancer.metrics import BalancerMetrics
-from balancer.watching import Watching
+from balancer.ledger import Pending
+from balancer.membership import EDGES_MAX, State
+from balancer.mesh import EdgeView
+from balancer.watching import Snapshot
 from reprise import rpc
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from tests.balancer.fakes import service_token
 from tests.balancer.stage import Stage, operator
-from tests.balancer.values import OTHER_SONG, identity, load
+from tests.balancer.values import OPUS, OTHER_SONG, identity, load
 from tests.support.wait import wait_until
 
 LONG_MS = 60_000
@@ -83,7 +82,8 @@ async def test_a_change_of_who_is_alive_is_told_at_once_with_what_happened(stage
         assert (await watch.until("edge_draining", "e1")).unix_ms > 0
         await edge.kill()
         await watch.until("edge_dead", "e1")
-        assert [event.kind for event in watch.events].index("edge_ready") == 1
+    kinds = [event.kind for event in watch.events]
+    assert (kinds[:2], kinds.count("edge_joined")) == (["edge_joined", "edge_ready"], 1), "each is told once, in order"
 
 
 async def test_a_command_is_an_event_in_words(stage: Stage) -> None:
@@ -123,6 +123,9 @@ async def test_watchers_have_a_bound(stage: Stage, monkeypatch: pytest.MonkeyPat
                 await second.next()
         assert refused.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     assert stage.metric("watches_refused_total") == 1
+    await wait_until(lambda: stage.metric("watchers") == 0, "the first has left")
+    async with watched(stage) as third:
+        await third.next()
 
 
 @pytest.mark.parametrize("interval_ms", [99, 60_001])
@@ -170,16 +173,48 @@ async def test_operators_are_told_of_the_hottest_songs_of_an_edge_only(stage: St
 
 
 def test_the_view_of_the_largest_mesh_fits_into_one_message() -> None:
-    now = 0.0
-    mesh = Mesh(epoch=1, now=now)
     heat = tuple(SongHeat(f"{n:064x}", 10**9, 10**4) for n in range(64))
     busy = load(
         active_streams=10**4, nic_tx_bps=10**10, committed_bps=10**10, heat=heat, counters=EdgeCounters(*[10**12] * 7)
     )
-    for number in range(EDGES_MAX):
-        edge = identity(f"edge-{number}-of-the-largest-mesh", boot_id="b" * 32)
-        mesh.report(edge.edge_id, mesh.hello(edge, now), busy, now)
-    snapshot = Watching(mesh, BalancerMetrics(CollectorRegistry()), lambda: now, lambda: now).snapshot()
-    message = pb.WatchMeshResponse(mesh=operator_wire.mesh(snapshot))
+    edges = [
+        EdgeView(
+            identity(f"edge-{number}-of-the-largest-mesh", boot_id="b" * 32, zone="zone-1"),
+            State.READY,
+            draining=False,
+            load=busy,
+            report_age_s=0.5,
+            utilisation=0.5,
+            pending=Pending(10**9, 100),
+            ramp=0.5,
+        )
+        for number in range(EDGES_MAX)
+    ]
+    message = pb.WatchMeshResponse(mesh=operator_wire.mesh(Snapshot(0, edges, 1, [])))
     assert len(message.mesh.edges) == EDGES_MAX
     assert message.ByteSize() < rpc.RESPONSE_BYTES_MAX
+
+
+async def test_a_song_that_gets_more_edges_is_an_event(stage: Stage) -> None:
+    one, _ = await stage.add_edges(e1="a", e2="a")
+    async with watched(stage, interval_ms=100) as watch:
+        await watch.next()
+        one.fall_silent()
+        one.report(heat=[pb.SongHeat(rendition_id=OPUS.rendition_id, live_bps=900_000_000)])
+        assert (await watch.until("replicas_grew")).detail == "songs: 1; with more than one edge in a region now: 1"
+
+
+async def test_an_edge_that_fails_its_listeners_is_seen_to_be_ejected(stage: Stage) -> None:
+    one, two, three = await stage.add_edges(e1="a", e2="a", e3="a")
+    async with watched(stage, interval_ms=100) as watch:
+        await watch.next()
+        for edge, figures in (
+            (one, {"failed_plays": 100}),
+            (two, {"started_plays": 100}),
+            (three, {"started_plays": 100}),
+        ):
+            edge.fall_silent()
+            edge.report(**figures)
+        await watch.until("edge_ejected", "e1")
+    status = (await stage.mesh())["e1"]
+    assert status.ejected_until_unix_ms > status.report_age_ms
