@@ -28,6 +28,7 @@ from balancer.metrics import BalancerMetrics
 from balancer.minting import Mint
 from balancer.operations import Operations
 from balancer.pages import PLAY_PREFIX, Pages
+from balancer.plays import Plays
 from balancer.prefilling import Prefilling
 from balancer.preheat import Preheater
 from balancer.preheat_orders import PreheatOrders
@@ -166,6 +167,7 @@ def _app(
     )
     pages = Pages(router, where.clients, metrics)
     purging = Purging(purges, reports, metrics, _clock, time.time, memory.purges if memory else None)
+    plays = Plays(mesh, mint.key_of, metrics, _clock, time.time, where.geography.learn)
     prober = Prober(mesh, probing.answers, metrics, _clock, reports.renew_grants)
     loop_lag = LoopLag("balancer")
 
@@ -183,7 +185,7 @@ def _app(
         name="balancer",
         settings=settings,
         servicers=(
-            (add_BalancerServiceServicer_to_server, BalancerServicer(router, reports, where.clients)),
+            (add_BalancerServiceServicer_to_server, BalancerServicer(router, reports, plays, where.clients)),
             (add_BalancerAdminServiceServicer_to_server, admin),
         ),
         registry=metrics.registry,

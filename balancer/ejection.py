@@ -15,7 +15,6 @@ does a load report, a probe or a new boot of the edge: it ends by itself, and is
 
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
-from statistics import median
 
 WINDOW_S = 10.0
 FAILED_SESSIONS_MIN = 5
@@ -62,8 +61,6 @@ class Ejections:
     """The edges of all regions. An edge is known from `serves` until `forget`."""
 
     def __init__(self) -> None:
-        # Ejections so far.
-        self.total = 0
         # Released before their time since the last tick.
         self._freed: list[str] = []
         # Who failed somebody since the last judgement.
@@ -164,7 +161,6 @@ class Ejections:
         edge.sessions.clear()
         edge.counts.clear()
         ejected.add(edge_id)
-        self.total += 1
         return True
 
     def _release(self, region: str) -> None:
@@ -203,7 +199,7 @@ def _drop_old(edge: _Edge, now: float) -> None:
 
 def _unusual(shares: list[float]) -> float:
     """The share of failures above which an edge stands out from these: three times their median, where that is no nonsense."""
-    usual = median(shares) if shares else 0.0
+    usual = sorted(shares)[len(shares) // 2] if shares else 0.0  # of an even number the worse of the two
     return min(MEDIAN_FACTOR * usual, (1 + usual) / 2)
 
 

@@ -24,6 +24,14 @@ class BalancerMetrics:
             " or why there is none (full, no_edge, unknown_song)",
             "reason",
         )
+        self.plays = counter(
+            "plays_total",
+            "Plays that listeners reported: started, connect_failed, no_first_byte, broken, refused",
+            "outcome",
+        )
+        self.plays_dropped = counter(
+            "plays_dropped_total", "Reports of plays that were not taken: grant, repeated, rate", "cause"
+        )
         self.reports = counter("reports_total", "Messages on report streams by kind", "kind")
         self.streams_ended = counter("report_streams_ended_total", "Report streams that ended, by cause", "cause")
         self.probes = counter("probes_total", "Health probes of suspect edges", "result")
@@ -71,6 +79,10 @@ class BalancerMetrics:
         edges = Gauge(_PREFIX + "edges", "Edges by state", ["state"], registry=self.registry)
         for state in State:
             edges.labels(state.value).set_function(partial(_count, mesh, state))
+        ejected = Gauge(_PREFIX + "edges_ejected", "Edges that fail listeners' plays", registry=self.registry)
+        ejected.set_function(lambda: mesh.ejections.count())
+        doubt = Gauge(_PREFIX + "self_doubt", "1 while failures of edges are not believed", registry=self.registry)
+        doubt.set_function(lambda: mesh.doubting)
         pending = Gauge(_PREFIX + "pending_grants", "Grants given and not yet reported", registry=self.registry)
         pending.set_function(lambda: mesh.ledger.grants)
         share = Gauge(

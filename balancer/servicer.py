@@ -5,18 +5,19 @@ from typing import Any
 
 from balancer import wire
 from balancer.geography.clients import Clients
+from balancer.plays import Plays
 from balancer.reports import Reports
 from balancer.routing import Router
 from reprise import rpc
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.balancer.v1.balancer_service_pb2_grpc import BalancerServiceServicer
-from reprise.errors import NotReady
 
 
 class BalancerServicer(BalancerServiceServicer):
-    def __init__(self, router: Router, reports: Reports, clients: Clients) -> None:
+    def __init__(self, router: Router, reports: Reports, plays: Plays, clients: Clients) -> None:
         self._router = router
         self._reports = reports
+        self._plays = plays
         self._clients = clients
 
     async def Route(self, request: pb.RouteRequest, context: Any) -> pb.RouteResponse:
@@ -30,4 +31,5 @@ class BalancerServicer(BalancerServiceServicer):
             yield wire.outgoing(message)
 
     async def ReportPlays(self, request: pb.ReportPlaysRequest, context: Any) -> pb.ReportPlaysResponse:
-        raise NotReady("this balancer does not take reports of plays yet")
+        taken = self._plays.take(wire.play_reports(request), self._clients.of_call(context))
+        return pb.ReportPlaysResponse(taken=taken.taken, dropped=taken.dropped)

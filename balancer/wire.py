@@ -4,12 +4,21 @@ from collections.abc import AsyncIterable, AsyncIterator
 
 from balancer.commands import Command, Drain, Prewarm, Purge
 from balancer.edges import HEAT_ROWS_MAX, EdgeCounters, EdgeIdentity, EdgeLoad, SongHeat
+from balancer.plays import Outcome, PlayReport
 from balancer.reports import CommandResult, Incoming, Outgoing
 from balancer.routing import Candidate, Routed, SongRoute
 from balancer.views import View
 from balancer.want import Want, checked
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.errors import InvalidRequest
+
+_OUTCOMES = {
+    pb.PLAY_OUTCOME_STARTED: Outcome.STARTED,
+    pb.PLAY_OUTCOME_CONNECT_FAILED: Outcome.CONNECT_FAILED,
+    pb.PLAY_OUTCOME_NO_FIRST_BYTE: Outcome.NO_FIRST_BYTE,
+    pb.PLAY_OUTCOME_BROKEN: Outcome.BROKEN,
+    pb.PLAY_OUTCOME_REFUSED: Outcome.REFUSED,
+}
 
 
 def want(request: pb.RouteRequest, address: str) -> Want:
@@ -24,6 +33,11 @@ def want(request: pb.RouteRequest, address: str) -> Want:
         region_rtts=[(measured.region, float(measured.rtt_ms)) for measured in request.region_rtts],
         address=address,
     )
+
+
+def play_reports(request: pb.ReportPlaysRequest) -> list[PlayReport]:
+    """Raises InvalidRequest at an entry without an outcome that is known here."""
+    return [PlayReport(play.grant, _outcome(play.outcome), play.rtt_ms) for play in request.plays]
 
 
 def route_response(routed: Routed) -> pb.RouteResponse:
@@ -53,6 +67,14 @@ def outgoing(message: Outgoing) -> pb.ReportLoadResponse:
     if isinstance(message, View):
         return pb.ReportLoadResponse(view=_view(message))
     return pb.ReportLoadResponse(command=_command(message))
+
+
+def _outcome(outcome: pb.PlayOutcome.ValueType) -> Outcome:
+    if outcome not in _OUTCOMES:
+        raise InvalidRequest(
+            f"outcome must be one of PLAY_OUTCOME_STARTED to PLAY_OUTCOME_REFUSED, not number {outcome}"
+        )
+    return _OUTCOMES[outcome]
 
 
 def _route(route: SongRoute) -> pb.SongRoute:

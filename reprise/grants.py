@@ -117,9 +117,9 @@ def _lasting(
 
 
 def verify(
-    grant: str, key_of: Callable[[str], bytes | None], now_unix_s: float, *, audience: str, scope: str
+    grant: str, key_of: Callable[[str], bytes | None], now_unix_s: float, *, audience: str | None, scope: str
 ) -> Claims:
-    """The claims of a grant that is ours, unexpired, for `audience` and `scope`.
+    """The claims of a grant that is ours, unexpired, for `audience` (None: whoever it is for) and `scope`.
 
     `key_of` answers the key for a kid, or None. Raises Unauthenticated (missing, malformed, wrong signature, expired,
     another audience, signed by another than its scope demands) or Forbidden (another scope).
@@ -127,7 +127,7 @@ def verify(
     kid, claims = _open(grant, key_of)
     if kid != _signer(claims):
         raise Unauthenticated(f"a grant with scope {claims.scope[:20]!r} must not be signed by {kid[:64]!r}")
-    if claims.audience != audience:
+    if audience is not None and claims.audience != audience:
         raise Unauthenticated(f"this grant is for {claims.audience!r}, not for {audience!r}")
     if claims.expires_unix_s + CLOCK_LEEWAY_S <= now_unix_s:
         late = int(now_unix_s - claims.expires_unix_s)

@@ -77,7 +77,8 @@ class BalancerServiceServicer:
         """What became of plays, as their listeners saw it: failures take an edge out of routing, round trips teach where a listener
         is near. Each entry carries the grant of its play, so that nobody can speak of an edge that was not given to them.
         INVALID_ARGUMENT: no entry, over 50, or one without an outcome. Entries whose grant is malformed, expired or of another
-        mesh are counted in the answer and dropped.
+        mesh are counted in the answer and dropped; so are repeated ones, and those of a session with over 60 in a minute.
+        RESOURCE_EXHAUSTED: none was taken because sessions have reached that limit, `retry-after` in the metadata.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

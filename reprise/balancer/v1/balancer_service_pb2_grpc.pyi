@@ -46,7 +46,8 @@ class BalancerServiceStub:
     """What became of plays, as their listeners saw it: failures take an edge out of routing, round trips teach where a listener
     is near. Each entry carries the grant of its play, so that nobody can speak of an edge that was not given to them.
     INVALID_ARGUMENT: no entry, over 50, or one without an outcome. Entries whose grant is malformed, expired or of another
-    mesh are counted in the answer and dropped.
+    mesh are counted in the answer and dropped; so are repeated ones, and those of a session with over 60 in a minute.
+    RESOURCE_EXHAUSTED: none was taken because sessions have reached that limit, `retry-after` in the metadata.
     """
 
 @_typing.type_check_only
@@ -67,7 +68,8 @@ class BalancerServiceAsyncStub(BalancerServiceStub):
     """What became of plays, as their listeners saw it: failures take an edge out of routing, round trips teach where a listener
     is near. Each entry carries the grant of its play, so that nobody can speak of an edge that was not given to them.
     INVALID_ARGUMENT: no entry, over 50, or one without an outcome. Entries whose grant is malformed, expired or of another
-    mesh are counted in the answer and dropped.
+    mesh are counted in the answer and dropped; so are repeated ones, and those of a session with over 60 in a minute.
+    RESOURCE_EXHAUSTED: none was taken because sessions have reached that limit, `retry-after` in the metadata.
     """
 
 class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -103,7 +105,8 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
         """What became of plays, as their listeners saw it: failures take an edge out of routing, round trips teach where a listener
         is near. Each entry carries the grant of its play, so that nobody can speak of an edge that was not given to them.
         INVALID_ARGUMENT: no entry, over 50, or one without an outcome. Entries whose grant is malformed, expired or of another
-        mesh are counted in the answer and dropped.
+        mesh are counted in the answer and dropped; so are repeated ones, and those of a session with over 60 in a minute.
+        RESOURCE_EXHAUSTED: none was taken because sessions have reached that limit, `retry-after` in the metadata.
         """
 
 def add_BalancerServiceServicer_to_server(servicer: BalancerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
