@@ -140,12 +140,10 @@ class Picker:
                 yield edge, place, reason
         for place in places:
             if self.is_in_panic(place.region):
-                doubtful = [e for e in place.region.edges.values() if not e.vouched and e.edge_id not in named]
-                for edge in self._emptier_first(doubtful):
+                for edge in self._rest(place, named, vouched=False):
                     yield edge, place, Reason.PANIC
         for place in places:
-            crowded = [e for e in place.region.edges.values() if e.vouched and not e.full and e.edge_id not in named]
-            for edge in self._emptier_first(crowded):
+            for edge in self._rest(place, named, vouched=True):
                 yield edge, place, Reason.TWO_CHOICES
 
     def _regions(self, play: Play) -> list[tuple[Region, float]]:
@@ -207,6 +205,11 @@ class Picker:
     def _those_roomy(self, edge_ids: Iterable[str], place: _Place, named: set[str]) -> list[Standing]:
         of, is_roomy, bound = self._standings.of, place.region.is_roomy, place.bound
         return [edge for e in edge_ids if e not in named and (edge := of(e)) and is_roomy(edge, bound)]
+
+    def _rest(self, place: _Place, named: set[str], *, vouched: bool) -> list[Standing]:
+        """Whom nobody has named, crowded or not."""
+        edges = place.region.edges.values()
+        return self._emptier_first([e for e in edges if e.vouched is vouched and not e.full and e.edge_id not in named])
 
     def _emptier_first(self, edges: list[Standing]) -> list[Standing]:
         """Two random ones of these in front, the emptier one first."""

@@ -138,7 +138,7 @@ class Replicas:
             waiting_bps = row.waiting_followers * (known.bitrate_bps if known else BITRATE_BPS)
             if (bps := row.live_bps + waiting_bps) < floor_bps and row.rendition_id not in old:
                 continue
-            song = known or self._song(kept, row.rendition_id)
+            song = self._song(kept, row.rendition_id)
             song.live_bps += bps - song.holders.get(edge_id, 0.0)
             song.holders[edge_id] = rows[row.rendition_id] = bps
             song.filling.pop(edge_id, None)

@@ -21,12 +21,12 @@ def test_the_kept_sums_are_those_of_the_edges_that_stand(
 ) -> None:
     standings = Standings()
     model: dict[str, Standing] = {}
-    for edge_id, region, used, ramp, vouched, drop in changes:
+    for edge_id, name, used, ramp, vouched, drop in changes:
         if drop:
             standings.drop(edge_id)
             model.pop(edge_id, None)
         else:
-            model[edge_id] = Standing(edge_id, region, used, vouched=vouched, ramp=ramp, capacity_bps=ord(edge_id))
+            model[edge_id] = Standing(edge_id, name, used, vouched=vouched, ramp=ramp, capacity_bps=ord(edge_id))
             standings.put(model[edge_id])
     assert standings.vouched_count == sum(s.vouched for s in model.values())
     assert {region.name for region in standings.regions()} == {s.region for s in model.values()}
