@@ -59,6 +59,22 @@ async def test_what_the_listener_says_and_measured_comes_before_its_address(worl
     assert world.metric("region_evidence_total", evidence="measured") == 2
 
 
+async def test_a_network_whose_listeners_report_short_round_trips_is_sent_there(world: Stage) -> None:
+    """What three of its addresses measured by playing from `c`, the fourth gets without measuring."""
+    for host in ("203.0.113.1", "203.0.113.2", "203.0.113.3"):
+        behind_proxy = (("x-forwarded-for", host),)
+        request = pb.RouteRequest(song_ids=[SONG], region="c")
+        route = (await world.balancer.Route(request, metadata=behind_proxy, timeout=10)).routes[0]
+        assert route.candidates[0].region == "c"
+        play = pb.PlayReport(grant=route.candidates[0].grant, outcome=pb.PLAY_OUTCOME_STARTED, rtt_ms=9)
+        taken = await world.balancer.ReportPlays(pb.ReportPlaysRequest(plays=[play]), metadata=behind_proxy, timeout=10)
+        assert taken.taken == 1
+    assert await region_of(world, "203.0.113.200") == "c"
+    assert world.metric("region_evidence_total", evidence="learned") == 1
+    assert world.metric("learned_networks") == 1
+    assert await region_of(world, "203.0.114.200") == "a"
+
+
 async def test_probes_are_one_edge_of_each_region_nearest_first_until_the_listener_measured(world: Stage) -> None:
     metadata = (("x-forwarded-for", "192.0.2.7"),)
     response = await world.balancer.Route(pb.RouteRequest(song_ids=[SONG]), metadata=metadata, timeout=10)
