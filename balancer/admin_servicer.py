@@ -9,6 +9,7 @@ from balancer.callers import Callers
 from balancer.commands import Action, Drain, Prewarm, Purge
 from balancer.operations import Operations
 from balancer.preheat_orders import PreheatOrders
+from balancer.watching import Snapshot
 from reprise import rpc
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.balancer.v1.balancer_service_pb2_grpc import BalancerAdminServiceServicer
@@ -22,6 +23,7 @@ class BalancerAdminServicer(BalancerAdminServiceServicer):
         self._operations = operations
         self._preheats = preheats
         self._callers = callers
+        self._last: tuple[Snapshot | None, pb.GetMeshResponse] = (None, pb.GetMeshResponse())
 
     async def GetMesh(self, request: pb.GetMeshRequest, context: Any) -> pb.GetMeshResponse:
         self._callers.check_operator(rpc.bearer(context))
@@ -42,7 +44,13 @@ class BalancerAdminServicer(BalancerAdminServiceServicer):
         self._callers.check_operator(rpc.bearer(context))
         async with aclosing(self._operations.watch((request.interval_ms or INTERVAL_MS) / 1000)) as looks:
             async for look in looks:
-                yield pb.WatchMeshResponse(mesh=wire.mesh(look.snapshot), events=map(wire.event, look.events))
+                yield pb.WatchMeshResponse(mesh=self._told(look.snapshot), events=map(wire.event, look.events))
+
+    def _told(self, snapshot: Snapshot) -> pb.GetMeshResponse:
+        """The message of a snapshot, made once for all who watch."""
+        if snapshot is not self._last[0]:
+            self._last = (snapshot, wire.mesh(snapshot))
+        return self._last[1]
 
     async def _action(self, request: pb.SendCommandRequest) -> Action:
         match request.WhichOneof("action"):
