@@ -21,6 +21,10 @@ HEADER_LINES_MAX = 100
 _ERROR_OF = {status: error for error, status in reversed(rpc.HTTP_STATUS.items())}
 
 
+class NotReached(Unavailable):
+    """There was not even a connection."""
+
+
 @dataclass(slots=True)
 class Answer:
     """The head of a response, and the way to its body. Header names are lower case."""
@@ -68,7 +72,7 @@ class Answer:
 async def request(method: str, url: str, headers: Mapping[str, str], body: bytes = b"") -> AsyncIterator[Answer]:
     """Sends a request; the connection lives as long as the context. Raises Unavailable when there is no answer."""
     parts = urlsplit(url)
-    with _broken():
+    with _broken(NotReached):
         reader, writer = await _connect(parts.hostname or "", parts.port or 80)
     try:
         with _broken():
@@ -113,11 +117,11 @@ async def _head(reader: asyncio.StreamReader) -> Answer:
 
 
 @contextmanager
-def _broken() -> Iterator[None]:
-    """Turns what a broken connection or a malformed answer raises into Unavailable."""
+def _broken(kind: type[Unavailable] = Unavailable) -> Iterator[None]:
+    """Turns what a broken connection raises into `kind`, and a malformed answer into Unavailable."""
     try:
         yield
     except OSError as error:
-        raise Unavailable(f"no connection: {error.strerror or type(error).__name__}") from None
+        raise kind(f"no connection: {error.strerror or type(error).__name__}") from None
     except ValueError:
         raise Unavailable("the edge's answer is not HTTP, or it broke off") from None

@@ -15,6 +15,7 @@ from reprise.cli.balancers import Balancers
 from reprise.cli.doors import DOORS, Wanted
 from reprise.cli.failover import Candidate
 from reprise.cli.mesh_file import Mesh
+from reprise.cli.play_reports import PlayReports
 from reprise.cli.player import Journey, Player
 from reprise.cli.routes import Routes
 from reprise.cli.songs import FoundSong
@@ -39,14 +40,15 @@ async def run(mesh: Mesh, texts: Sequence[str], wish: Wish) -> None:
     found = [await songs.resolve(mesh, text) for text in texts]
     async with Balancers(mesh.balancers) as balancers:
         routes = Routes(balancers, [song.song_id for song in found], lambda: time.time() * 1000)
+        reports = PlayReports(balancers)
         for index, song in enumerate(found):
             say(f"{song.name} ({song.song_id})")
             with tracing.span("play", song_id=song.song_id, door=wish.door):
-                journey = await _play(song, index, routes, wish)
+                journey = await _play(song, index, routes, wish, reports)
             say(f"{journey.size_bytes} bytes from {', '.join(journey.edge_ids)} in {journey.seconds:.2f} s, verified")
 
 
-async def _play(song: FoundSong, index: int, routes: Routes, wish: Wish) -> Journey:
+async def _play(song: FoundSong, index: int, routes: Routes, wish: Wish, reports: PlayReports) -> Journey:
     route = await routes.begin(index)
     rendition = route.rendition
 
@@ -63,9 +65,13 @@ async def _play(song: FoundSong, index: int, routes: Routes, wish: Wish) -> Jour
             reroute=reroute,
             sink=sink,
             say=say,
+            tell=reports.add,
             pace_bps=wish.pace * rendition.size_bytes * 1000 / rendition.duration_ms if rendition.duration_ms else 0.0,
         )
-        return await player.play(candidates(route))
+        try:
+            return await player.play(candidates(route))
+        finally:
+            await reports.send()
 
 
 def _path(output: Path | None, index: int, song: FoundSong) -> Path | None:

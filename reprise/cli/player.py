@@ -18,6 +18,8 @@ from reprise.errors import DataCorrupt, RepriseError, Unavailable
 STALL_S = 3.0
 
 Reroute = Callable[[tuple[str, ...]], Awaitable[Sequence[Candidate]]]
+# (attempt, bytes it gave, seconds to the first of them or 0, what ended it early)
+Told = Callable[[Attempt, int, float, Exception | None], object]
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +43,8 @@ class Player:
     sink: Callable[[bytes], object]
     # Told of each change of edge, in words.
     say: Callable[[str], None]
+    # Told how each edge that was asked did.
+    tell: Told = lambda _attempt, _delivered, _first_byte_s, _error: None
     # Bytes a second at most; 0 is as fast as they come.
     pace_bps: float = 0.0
     stall_s: float = STALL_S
@@ -70,6 +74,7 @@ class Player:
         return Journey(failover.offset, tuple(edge_ids), time.monotonic() - started)
 
     async def _attempt(self, attempt: Attempt, failover: Failover, digest: "hashlib._Hash", started: float) -> None:
+        asked_at, first_byte_s, failure = time.monotonic(), 0.0, None
         try:
             async with aclosing(self.door(attempt, self.wanted)) as pieces:
                 while failover.offset < failover.size:
@@ -79,14 +84,16 @@ class Player:
                         raise Unavailable("it ended too early")
                     if len(data) > failover.size - failover.offset:
                         raise DataCorrupt("it sent more bytes than the rendition has")
+                    first_byte_s = first_byte_s or time.monotonic() - asked_at
                     failover.delivered(len(data))
                     digest.update(data)
                     self.sink(data)
                     await self._keep_pace(failover.offset, started)
         except (RepriseError, TimeoutError) as error:
-            reason = str(error) or f"no byte for {self.stall_s:.0f} s"
+            failure, reason = error, str(error) or f"no byte for {self.stall_s:.0f} s"
             failover.failed(reason)
             self.say(f"{attempt.candidate.edge_id} at byte {failover.offset}: {reason}")
+        self.tell(attempt, failover.offset - attempt.offset, first_byte_s, failure)
 
     async def _ask_again(self, ask: AskAgain, failover: Failover) -> None:
         await asyncio.sleep(ask.pause_s)

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from reprise.cli import http_fetch
+from reprise.engines.ports import free_ports
 from reprise.errors import Forbidden, RepriseError, Unavailable
 
 
@@ -83,3 +84,10 @@ def test_garbage_never_raises_anything_else(answer: bytes) -> None:
         asyncio.run(fetch(b"HTTP/1.1 200 OK\r\n" + answer))
     except RepriseError:
         return
+
+
+async def test_where_nobody_listens_there_was_no_connection() -> None:
+    (port,) = free_ports(1)
+    with pytest.raises(http_fetch.NotReached, match="no connection"):
+        async with http_fetch.request("GET", f"http://127.0.0.1:{port}/", {}):
+            pass

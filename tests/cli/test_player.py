@@ -25,6 +25,8 @@ class Edges:
         self.rerouted: list[tuple[str, ...]] = []
         self.later: list[list[str]] = []
         self.said: list[str] = []
+        # (edge, bytes, whether the first one was timed, what ended it)
+        self.told: list[tuple[str, int, bool, str]] = []
 
     def candidates(self, *names: str) -> list[Candidate]:
         return [Candidate(name, "", "", "", "") for name in names]
@@ -40,10 +42,19 @@ class Edges:
             raise Unavailable("no balancer answers")
         return self.candidates(*self.later.pop(0))
 
+    def tell(self, attempt: Attempt, delivered: int, first_byte_s: float, error: Exception | None) -> None:
+        self.told.append((attempt.candidate.edge_id, delivered, first_byte_s > 0, type(error).__name__))
+
     async def play(self, *names: str) -> bytes:
         got = bytearray()
         player = Player(
-            wanted=WANTED, door=self.door, reroute=self.reroute, sink=got.extend, say=self.said.append, stall_s=0.2
+            wanted=WANTED,
+            door=self.door,
+            reroute=self.reroute,
+            sink=got.extend,
+            say=self.said.append,
+            tell=self.tell,
+            stall_s=0.2,
         )
         await player.play(self.candidates(*names))
         return bytes(got)
@@ -74,6 +85,16 @@ async def test_a_dead_edge_is_followed_by_the_next_at_the_same_byte() -> None:
     assert await edges.play("a", "b") == SONG
     assert edges.asked == [("a", 0), ("b", 4_321)]
     assert edges.said == ["a at byte 4321: gone"]
+
+
+async def test_how_each_edge_did_is_told() -> None:
+    edges = Edges(a=stalls, b=dies_at(4_321, Unavailable("gone")), c=whole)
+    assert await edges.play("a", "b", "c") == SONG
+    assert edges.told == [
+        ("a", 0, False, "TimeoutError"),
+        ("b", 4_321, True, "Unavailable"),
+        ("c", len(SONG) - 4_321, True, "NoneType"),
+    ]
 
 
 async def test_an_answer_that_ends_early_is_a_failure() -> None:
