@@ -181,6 +181,11 @@ class Mesh:
         self._expire(now)
         return self._picker.pick(play, now)
 
+    def keeps(self, edge_id: str) -> bool:
+        """Whether listeners who hear a song from this edge should go on there; no edge "" keeps anybody."""
+        standing = self._standings.of(edge_id)
+        return standing is not None and standing.vouched and not standing.full
+
     def assign(self, edge_id: str, rendition_id: str, grant_id: str, bitrate_bps: int, now: float) -> None:
         """A grant for this edge was given to a listener as the first choice."""
         self.ledger.add(edge_id, grant_id, bitrate_bps, now)

@@ -20,7 +20,7 @@ class BalancerMetrics:
 
         self.decisions = counter(
             "decisions_total",
-            "Routed songs by why the first candidate stands first (replica, overflow, two_choices, spill, panic, retry),"
+            "Routed songs by why the first candidate stands first (replica, overflow, two_choices, spill, panic, retry, stays),"
             " or why there is none (full, no_edge, unknown_song)",
             "reason",
         )

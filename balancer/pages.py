@@ -101,7 +101,7 @@ def _pathways(route: SongRoute) -> tuple[Pathway, ...]:
 def _way(playing_edge_id: str, route: SongRoute) -> str:
     if not playing_edge_id:
         return "start"
-    return "kept" if playing_edge_id in {one.edge.edge_id for one in route.candidates} else "moved"
+    return "kept" if route.candidates[0].edge.edge_id == playing_edge_id else "moved"
 
 
 def without_body(response: Response) -> Response:

@@ -10,6 +10,7 @@ these the power of two choices decides, and an edge above its cap is passed over
     SPILL        an edge of another region: the session was chosen to leave a loaded one, or nothing is left here
     PANIC        more than half of the region is in doubt: an edge that nobody vouches for, where the others have no room
     RETRY        an edge that has just failed this listener, when there is nothing else
+    STAYS        said by others: the edge that the listener hears the song from already, which was not chosen anew
 
 Invariants: an edge that is full, draining or dead is never picked, one in doubt only in panic; no crowded edge comes first
 while another edge of its region has room.
@@ -63,6 +64,7 @@ class Reason(StrEnum):
     SPILL = "spill"
     PANIC = "panic"
     RETRY = "retry"
+    STAYS = "stays"
 
 
 @dataclass(frozen=True, slots=True)

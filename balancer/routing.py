@@ -9,7 +9,7 @@ from balancer.geography.probes import Probe, Probes
 from balancer.mesh import Mesh
 from balancer.metrics import BalancerMetrics
 from balancer.minting import Mint, Minted
-from balancer.picking import Pick, Play, Reason
+from balancer.picking import CANDIDATES_MAX, Pick, Play, Reason
 from balancer.renditions import choose
 from balancer.songs import Songs
 from balancer.want import Want
@@ -112,6 +112,9 @@ class Router:
             warm=want.warm_edge_ids,
         )
         picks = self._mesh.pick(play, now)
+        stays = self._mesh.keeps(want.playing_edge_id)
+        if stays:
+            picks = _behind(Pick(want.playing_edge_id, Reason.STAYS, 0.0), picks)
         if not picks:
             self._refuse()
         self._count.labels(picks[0].reason).inc()
@@ -119,7 +122,7 @@ class Router:
             self._mint.listen(pick.edge_id, session_id, song_id, rendition.rendition_id, rendition.bitrate_bps)
             for pick in picks
         ]
-        if want.playing_edge_id not in {pick.edge_id for pick in picks}:  # else the edge's reports count it already
+        if not stays:  # else the edge's reports count the listener already
             first = picks[0].edge_id
             self._mesh.assign(first, rendition.rendition_id, minted[0].grant_id, rendition.bitrate_bps, now)
         return SongRoute(song_id, rendition, self._candidates(picks, minted, f"{song_id}/{rendition.rendition_id}"))
@@ -141,3 +144,8 @@ class Router:
             raise QuotaExceeded("every edge is full: try again in a moment", retry_after_s=FULL_RETRY_S)
         self._count.labels("no_edge").inc()
         raise Unavailable("no edge is alive: start one, or try another balancer", retry_after_s=NO_EDGE_RETRY_S)
+
+
+def _behind(first: Pick, picks: Sequence[Pick]) -> list[Pick]:
+    """`first`, and the best of the others."""
+    return [first, *(pick for pick in picks if pick.edge_id != first.edge_id)][:CANDIDATES_MAX]

@@ -4,8 +4,8 @@ Apple's HLS Content Steering Specification, version 1. A pathway is an edge, its
 own, and a grant is in the path, so each pathway is given as a clone with the address of the song's rendition on that edge,
 by the variant's stable id, which is the rendition's id. A player ignores clones of pathways that its playlist has already.
 
-Invariants: a player stays where it is while that edge is among the candidates, because moving costs a connection and a cold
-start, and two edges that are alike must not pass it to and fro; an edge that takes no listeners is not named at all.
+Invariants: the pathways stand as the balancer ranks them, the edge that the player hears first where it may stay; an edge that
+takes no listeners is not named at all.
 """
 
 from collections.abc import Mapping
@@ -31,15 +31,14 @@ def manifest(
     song_id: str, pathways: tuple[Pathway, ...], playing_edge_id: str, wishes: Mapping[str, str]
 ) -> dict[str, object]:
     """The manifest as JSON has it. `pathways` are best first and at least one, `wishes` what the next question repeats."""
-    ordered = sorted(pathways, key=lambda pathway: pathway.edge_id != playing_edge_id)
-    priority = [pathway.edge_id for pathway in ordered]
+    priority = [pathway.edge_id for pathway in pathways]
     base_id = playing_edge_id or priority[0]
     return {
         "VERSION": 1,
         "TTL": TTL_S if base_id == priority[0] else MOVED_TTL_S,
         "RELOAD-URI": f"{STEERING_PREFIX}{song_id}?{urlencode(wishes)}",
         "PATHWAY-PRIORITY": priority,
-        "PATHWAY-CLONES": [_clone(pathway, base_id) for pathway in ordered if pathway.edge_id != base_id],
+        "PATHWAY-CLONES": [_clone(pathway, base_id) for pathway in pathways if pathway.edge_id != base_id],
     }
 
 

@@ -33,10 +33,10 @@ def test_a_player_that_is_nowhere_starts_at_the_best_edge() -> None:
     }
 
 
-def test_a_player_stays_while_its_edge_is_a_candidate() -> None:
-    value = manifest("song", PATHWAYS, "e3", {})
-    assert (value["PATHWAY-PRIORITY"], value["TTL"]) == (["e3", "e1", "e2"], TTL_S)
-    assert [(one["BASE-ID"], one["ID"]) for one in clones(value)] == [("e3", "e1"), ("e3", "e2")]
+def test_a_player_that_stays_is_given_the_others_as_clones_of_its_own_pathway() -> None:
+    value = manifest("song", PATHWAYS, "e1", {})
+    assert (value["PATHWAY-PRIORITY"], value["TTL"]) == (["e1", "e2", "e3"], TTL_S)
+    assert [(one["BASE-ID"], one["ID"]) for one in clones(value)] == [("e1", "e2"), ("e1", "e3")]
 
 
 def test_a_player_whose_edge_is_none_any_more_moves_and_asks_again_soon() -> None:
@@ -75,12 +75,13 @@ async def test_the_page_names_edges_with_a_grant_each_and_where_to_ask_next(stag
 
 
 async def test_who_plays_from_an_edge_stays_there_and_expects_nothing_of_it(stage: Stage) -> None:
-    await stage.add_edges(e1="a", e2="a")
-    for edge_id in ("e1", "e2"):
+    await stage.add_edges(**{f"e{n}": "a" for n in range(1, 6)})
+    for edge_id in stage.edges:
         value = await steer(stage, f"/steering/{SONG}?_HLS_pathway=%22{edge_id}%22&_HLS_throughput=5140000")
         assert value["PATHWAY-PRIORITY"][0] == edge_id
+        assert len(value["PATHWAY-PRIORITY"]) == 3
     assert sum(status.pending_grants for status in (await stage.mesh()).values()) == 0
-    assert stage.metric("steered_total", way="kept") == 2
+    assert stage.metric("steered_total", way="kept") == stage.metric("decisions_total", reason="stays") == 5
 
 
 async def test_who_plays_from_a_draining_edge_is_moved(stage: Stage) -> None:
