@@ -123,12 +123,13 @@ class BalancerAdminServiceStub:
     GetMesh: _grpc.UnaryUnaryMultiCallable[_balancer_service_pb2.GetMeshRequest, _balancer_service_pb2.GetMeshResponse]
     """The balancer's view of every edge, dead ones of the last ten minutes included."""
     SendCommand: _grpc.UnaryUnaryMultiCallable[_balancer_service_pb2.SendCommandRequest, _balancer_service_pb2.SendCommandResponse]
-    """Sends a command to edges and waits for their answers, at most 30 s.
+    """Sends a command to edges and waits for their answers, at most 30 s. Edges that are away are purged when they are back.
     INVALID_ARGUMENT: no action. NOT_FOUND: unknown edge or song.
     """
     WatchMesh: _grpc.UnaryStreamMultiCallable[_balancer_service_pb2.WatchMeshRequest, _balancer_service_pb2.WatchMeshResponse]
-    """The mesh as GetMesh tells it, at once and then at every interval, and at once after a change of who is alive.
-    INVALID_ARGUMENT: interval under 100 ms or over 60 s.
+    """The mesh as GetMesh tells it, at once and then at every interval, and at once after a change of who is alive; of over 500
+    edges less often than that, of 5,000 once a second. Ends with OK when the balancer stops: follow another one.
+    INVALID_ARGUMENT: interval under 100 ms or over 60 s. RESOURCE_EXHAUSTED: 32 watch already. UNAVAILABLE: it is stopping.
     """
     Preheat: _grpc.UnaryUnaryMultiCallable[_balancer_service_pb2.PreheatRequest, _balancer_service_pb2.PreheatResponse]
     """Has the first 512 KiB of songs (or all of them) on the edges that will serve them before a moment, read from the song's
@@ -147,12 +148,13 @@ class BalancerAdminServiceAsyncStub(BalancerAdminServiceStub):
     GetMesh: _aio.UnaryUnaryMultiCallable[_balancer_service_pb2.GetMeshRequest, _balancer_service_pb2.GetMeshResponse]  # type: ignore[assignment]
     """The balancer's view of every edge, dead ones of the last ten minutes included."""
     SendCommand: _aio.UnaryUnaryMultiCallable[_balancer_service_pb2.SendCommandRequest, _balancer_service_pb2.SendCommandResponse]  # type: ignore[assignment]
-    """Sends a command to edges and waits for their answers, at most 30 s.
+    """Sends a command to edges and waits for their answers, at most 30 s. Edges that are away are purged when they are back.
     INVALID_ARGUMENT: no action. NOT_FOUND: unknown edge or song.
     """
     WatchMesh: _aio.UnaryStreamMultiCallable[_balancer_service_pb2.WatchMeshRequest, _balancer_service_pb2.WatchMeshResponse]  # type: ignore[assignment]
-    """The mesh as GetMesh tells it, at once and then at every interval, and at once after a change of who is alive.
-    INVALID_ARGUMENT: interval under 100 ms or over 60 s.
+    """The mesh as GetMesh tells it, at once and then at every interval, and at once after a change of who is alive; of over 500
+    edges less often than that, of 5,000 once a second. Ends with OK when the balancer stops: follow another one.
+    INVALID_ARGUMENT: interval under 100 ms or over 60 s. RESOURCE_EXHAUSTED: 32 watch already. UNAVAILABLE: it is stopping.
     """
     Preheat: _aio.UnaryUnaryMultiCallable[_balancer_service_pb2.PreheatRequest, _balancer_service_pb2.PreheatResponse]  # type: ignore[assignment]
     """Has the first 512 KiB of songs (or all of them) on the edges that will serve them before a moment, read from the song's
@@ -180,7 +182,7 @@ class BalancerAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _balancer_service_pb2.SendCommandRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_balancer_service_pb2.SendCommandResponse, _abc.Awaitable[_balancer_service_pb2.SendCommandResponse]]:
-        """Sends a command to edges and waits for their answers, at most 30 s.
+        """Sends a command to edges and waits for their answers, at most 30 s. Edges that are away are purged when they are back.
         INVALID_ARGUMENT: no action. NOT_FOUND: unknown edge or song.
         """
 
@@ -190,8 +192,9 @@ class BalancerAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _balancer_service_pb2.WatchMeshRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_abc.Iterator[_balancer_service_pb2.WatchMeshResponse], _abc.AsyncIterator[_balancer_service_pb2.WatchMeshResponse]]:
-        """The mesh as GetMesh tells it, at once and then at every interval, and at once after a change of who is alive.
-        INVALID_ARGUMENT: interval under 100 ms or over 60 s.
+        """The mesh as GetMesh tells it, at once and then at every interval, and at once after a change of who is alive; of over 500
+        edges less often than that, of 5,000 once a second. Ends with OK when the balancer stops: follow another one.
+        INVALID_ARGUMENT: interval under 100 ms or over 60 s. RESOURCE_EXHAUSTED: 32 watch already. UNAVAILABLE: it is stopping.
         """
 
     @_abc_1.abstractmethod
