@@ -71,9 +71,9 @@ class Reprise(Rule):
         )
         self._mesh.report(edge_name(report.edge), self._streams[report.edge], load, now)
 
-    def told(self, edge: int, listener: int, *, ok: bool, now: float) -> None:
-        if hasattr(self._mesh, "note_play"):
-            self._mesh.note_play(edge_name(edge), str(listener), ok, now)
+    def told(self, ask: Ask, edge: int, *, ok: bool) -> None:
+        grant_id, session_id = str(ask.number), str(ask.listener)
+        self._mesh.note_play(edge_name(edge), session_id, ok, ask.now, grant_id=grant_id, bitrate_bps=ask.bitrate_bps)
 
     def wake(self, now: float) -> Sequence[tuple[int, int]]:
         while self._probes and self._probes[0][0] <= now:

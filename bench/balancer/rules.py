@@ -76,7 +76,7 @@ class Rule:
     def heard(self, report: Report, now: float) -> None:
         """A report arrived."""
 
-    def told(self, edge: int, listener: int, *, ok: bool, now: float) -> None:
+    def told(self, ask: Ask, edge: int, *, ok: bool) -> None:
         """A player says how a start went."""
 
     def wake(self, _now: float) -> Sequence[tuple[int, int]]:

@@ -99,7 +99,7 @@ class Simulation:
         for edge in candidates:
             took_ms, ok = self._try(ask, edge)
             waited_ms += took_ms
-            rule.told(edge, listener, ok=ok, now=self.now)
+            rule.told(ask, edge, ok=ok)
             if ok:
                 self._play(ask, edge)
                 self.tally.latencies_ms.append(waited_ms)
