@@ -43,8 +43,11 @@ def mesh(tmp_path_factory: pytest.TempPathFactory, music: Path, s3_access: S3Acc
     """The mesh, ready and with its music imported."""
     shape = ("--edges", "3", "--regions", "north,south", "--origins", "2", "--balancers", "2")
     audit = ("--s3-audit-port", str(s3_access.port))
-    with running_mesh(tmp_path_factory.mktemp("mesh") / "data", *shape, *audit, music=music) as running:
-        yield running
+    with pytest.MonkeyPatch.context() as environment:
+        # Stories of releases cannot wait for half a minute.
+        environment.setenv("REPRISE_BALANCER_CALENDAR_POLL_S", "0.5")
+        with running_mesh(tmp_path_factory.mktemp("mesh") / "data", *shape, *audit, music=music) as running:
+            yield running
 
 
 @pytest.fixture(autouse=True)

@@ -135,7 +135,8 @@ class BalancerAdminServiceStub:
     """Has the first 512 KiB of songs (or all of them) on the edges that will serve them before a moment, read from the song's
     home edge and, by that one alone, from the origin at a limited rate. Answers when the edges have them, or at once when
     `release_unix_ms` is further away than the preheat takes: then it runs in time for that moment.
-    INVALID_ARGUMENT: no song, over 1000, moment over 30 days away. NOT_FOUND: unknown song or region.
+    INVALID_ARGUMENT: no song, over 1000, moment over 30 days away. NOT_FOUND: unknown song or region. RESOURCE_EXHAUSTED: 1000
+    preheats wait already. UNAVAILABLE: the catalog does not answer. An edge that did not do it says so in its answer.
     """
 
 @_typing.type_check_only
@@ -160,7 +161,8 @@ class BalancerAdminServiceAsyncStub(BalancerAdminServiceStub):
     """Has the first 512 KiB of songs (or all of them) on the edges that will serve them before a moment, read from the song's
     home edge and, by that one alone, from the origin at a limited rate. Answers when the edges have them, or at once when
     `release_unix_ms` is further away than the preheat takes: then it runs in time for that moment.
-    INVALID_ARGUMENT: no song, over 1000, moment over 30 days away. NOT_FOUND: unknown song or region.
+    INVALID_ARGUMENT: no song, over 1000, moment over 30 days away. NOT_FOUND: unknown song or region. RESOURCE_EXHAUSTED: 1000
+    preheats wait already. UNAVAILABLE: the catalog does not answer. An edge that did not do it says so in its answer.
     """
 
 class BalancerAdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -206,7 +208,8 @@ class BalancerAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Has the first 512 KiB of songs (or all of them) on the edges that will serve them before a moment, read from the song's
         home edge and, by that one alone, from the origin at a limited rate. Answers when the edges have them, or at once when
         `release_unix_ms` is further away than the preheat takes: then it runs in time for that moment.
-        INVALID_ARGUMENT: no song, over 1000, moment over 30 days away. NOT_FOUND: unknown song or region.
+        INVALID_ARGUMENT: no song, over 1000, moment over 30 days away. NOT_FOUND: unknown song or region. RESOURCE_EXHAUSTED: 1000
+        preheats wait already. UNAVAILABLE: the catalog does not answer. An edge that did not do it says so in its answer.
         """
 
 def add_BalancerAdminServiceServicer_to_server(servicer: BalancerAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
