@@ -261,7 +261,8 @@ class BalancerAdminServiceServicer:
         """Has the first 512 KiB of songs (or all of them) on the edges that will serve them before a moment, read from the song's
         home edge and, by that one alone, from the origin at a limited rate. Answers when the edges have them, or at once when
         `release_unix_ms` is further away than the preheat takes: then it runs in time for that moment.
-        INVALID_ARGUMENT: no song, over 1000, moment over 30 days away. NOT_FOUND: unknown song or region.
+        INVALID_ARGUMENT: no song, over 1000, moment over 30 days away. NOT_FOUND: unknown song or region. RESOURCE_EXHAUSTED: 1000
+        preheats wait already. UNAVAILABLE: the catalog does not answer. An edge that did not do it says so in its answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
