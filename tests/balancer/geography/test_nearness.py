@@ -104,6 +104,10 @@ def test_the_listeners_own_measurements_beat_what_its_network_learned() -> None:
     assert near.regions == (("eu", 25.0), ("us", 25.0), ("asia", 180.0)), "none is nearer than the first"
 
 
+def test_measurements_of_regions_without_edges_say_nothing() -> None:
+    assert first(geography(), atlantis=1.0) == ("us", Evidence.DEFAULT)
+
+
 def test_a_region_that_is_asked_for_stands_first_unless_measurements_contradict() -> None:
     made = geography()
     teach(made, "eu", 10.0)
@@ -123,7 +127,9 @@ def test_a_region_without_edges_still_says_where_somebody_is() -> None:
 def test_who_is_near_changes_with_the_edges_and_with_the_file() -> None:
     made = geography("192.0.2.0/24 eu")
     assert first(made) == ("eu", Evidence.CIDR)
+    assert first(made, asked="eu") == ("eu", Evidence.ASKED)
     made.set_mesh(frozenset({"us", "asia"}))
+    assert first(made, asked="eu") == ("us", Evidence.ASKED)
     assert [region for region, _ in made.regions("", {}, LISTENER, 0.0).regions] == ["us", "asia"]
     made.set_cidrs(parse_cidrs(["192.0.2.0/24 asia"]))
     assert first(made) == ("asia", Evidence.CIDR)

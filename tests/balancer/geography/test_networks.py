@@ -63,6 +63,13 @@ def test_a_network_says_nothing_before_three_households_spoke() -> None:
     assert learned.of(HOME, 0.0) == {"eu": 20.0}
 
 
+def test_the_households_heard_last_speak_for_the_network() -> None:
+    learned = networks()
+    for household in range(2 * VOICES_MAX):
+        learned.learn(HOME, household, "eu", 20.0 if household < VOICES_MAX else 100.0, 0.0)
+    assert learned.of(HOME, 0.0) == {"eu": 100.0}
+
+
 def test_reports_of_a_household_are_smoothed_and_the_path_of_today_wins() -> None:
     learned = networks()
     teach(learned, HOME, 20.0)
