@@ -65,8 +65,8 @@ def test_a_network_says_nothing_before_three_households_spoke() -> None:
 
 def test_the_households_heard_last_speak_for_the_network() -> None:
     learned = networks()
-    for household in range(2 * VOICES_MAX):
-        learned.learn(HOME, household, "eu", 20.0 if household < VOICES_MAX else 100.0, 0.0)
+    for household in range(3 * VOICES_MAX):
+        learned.learn(HOME, household, "eu", 20.0 if household < 2 * VOICES_MAX else 100.0, 0.0)
     assert learned.of(HOME, 0.0) == {"eu": 100.0}
 
 
