@@ -33,6 +33,7 @@ from edge_node.store import Store
 from edge_node.tally import Tally
 from edge_node.tokens import TokenMinter
 from edge_node.upstream import Upstream
+from edge_node.views import Views
 from edge_node.web_door import PATH, WebDoor
 from edge_node.workers.crew import Crew
 from edge_node.workers.figures import EdgeRegistry
@@ -225,6 +226,7 @@ def _lines(parts: _Parts, meter: Meter, crew: Crew | None) -> list[BalancerLine]
     purge = crew.purge if crew else node.purge
     prewarming = Prewarming(node, parts.store, parts.registry)
     commands = Commands(node, prewarming, purge, partial(_begin_drain, node))
+    views = Views()
     return [
         BalancerLine(
             address,
@@ -235,6 +237,7 @@ def _lines(parts: _Parts, meter: Meter, crew: Crew | None) -> list[BalancerLine]
             seen,
             commands,
             crew.refresh if crew else _nothing,
+            views,
         )
         for address in settings.balancers
     ]

@@ -19,7 +19,8 @@ from edge_node.live import Live
 from edge_node.metrics import EdgeMetrics
 from edge_node.reader import WORKER, Reader
 from edge_node.sessions import Sessions
-from edge_node.sources import Own, Peer
+from edge_node.sources import Own
+from edge_node.views import View
 from reprise.errors import NotFound, QuotaExceeded, Unavailable
 from reprise.log import get_logger
 from reprise.manifests import Manifest
@@ -29,14 +30,6 @@ log = get_logger()
 NEGATIVE_S = 2.0
 NEGATIVES_MAX = 10_000
 WAITED_FOR_MAX = 64
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """The live edges of our region without ourselves, as a balancer last told us."""
-
-    epoch: int = 0
-    peers: tuple[Peer, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,9 +13,10 @@ import grpc
 
 from edge_node.commands import Commands
 from edge_node.load import LoadReports, SeenGrants
-from edge_node.node import Node, View
+from edge_node.node import Node
 from edge_node.sources import Peer
 from edge_node.tokens import TokenMinter
+from edge_node.views import View, Views
 from reprise import rpc
 from reprise.balancer.v1 import balancer_service_pb2 as messages
 from reprise.balancer.v1 import balancer_service_pb2_grpc as stubs
@@ -42,8 +43,12 @@ class BalancerLine:
         seen: SeenGrants,
         commands: Commands,
         refresh: Callable[[], Awaitable[None]],
+        views: Views,
     ) -> None:
-        """`refresh` is awaited before each report: it brings the figures of the edge's other processes up to date."""
+        """`refresh` is awaited before each report: it brings the figures of the edge's other processes up to date.
+
+        `views` are those of all lines of this edge.
+        """
         self.connected = False
         self._address = address
         self._hello = hello
@@ -53,6 +58,7 @@ class BalancerLine:
         self._seen = seen
         self._commands = commands
         self._refresh = refresh
+        self._views = views
         self._results: asyncio.Queue[messages.CommandResult] = asyncio.Queue(_RESULTS_MAX)
         seen.add_balancer(address)
 
@@ -66,6 +72,8 @@ class BalancerLine:
                 except grpc.aio.AioRpcError as failure:
                     if self.connected:
                         log.warning("balancer_lost", balancer=self._address, reason=failure.details())
+                if self.connected:
+                    self._node.view = self._views.lost(self._address)
                 self.connected = False
                 # Jitter: after a balancer's restart all edges come back, but not at one moment.
                 await asyncio.sleep(_RETRY_S * random.uniform(0.5, 1.5))  # noqa: S311
@@ -128,7 +136,7 @@ class BalancerLine:
             if not self.connected:
                 log.info("balancer_connected", balancer=self._address, peers=len(answer.view.peers))
             self.connected = True
-            self._node.view = view_of(answer.view, self._hello())
+            self._node.view = self._views.said(self._address, view_of(answer.view, self._hello()))
         elif answer.HasField("command"):
             self._node.start_task(self._obey(answer.command), f"command.{answer.command.command_id}")
 

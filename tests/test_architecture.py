@@ -31,7 +31,7 @@ PURE = frozenset(
         "edge_node.breaker", "edge_node.coalescing", "edge_node.disk_admission", "edge_node.eviction", "edge_node.heat",
         "edge_node.homes", "edge_node.origin_budget", "edge_node.pages", "edge_node.play_stream", "edge_node.ranges",
         "edge_node.scrub_pace", "edge_node.sessions", "edge_node.sidecar", "edge_node.sources", "edge_node.tally",
-        "edge_node.utilisation", "edge_node.workers.messages", "edge_node.workers.stream_counts",
+        "edge_node.utilisation", "edge_node.views", "edge_node.workers.messages", "edge_node.workers.stream_counts",
         "origin.coalescing", "origin.ingest.tag_rules",
         "reprise.chunks", "reprise.cli.failover", "reprise.cli.restart", "reprise.cli.when", "reprise.errors", "reprise.grants",
         "reprise.grpc_web_frames",

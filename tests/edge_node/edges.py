@@ -18,12 +18,13 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry
 
 from edge_node.__main__ import build
-from edge_node.node import Node, View
+from edge_node.node import Node
 from edge_node.prewarming import Prewarming
 from edge_node.ram_hits import RamHits
 from edge_node.settings import Settings
 from edge_node.sources import Peer
 from edge_node.store import Store
+from edge_node.views import View
 from reprise import grants, manifests, rpc
 from reprise.chunks import CHUNK_BYTES
 from reprise.edge.v1 import edge_service_pb2 as edge

@@ -344,8 +344,8 @@ def audio_at_home(home: str, others: list[str]):  # type: ignore[no-untyped-def]
 
 
 def add_peer(edge: Edge, other: Edge) -> None:
-    from edge_node.node import View
     from edge_node.sources import Peer
+    from edge_node.views import View
     from tests.edge_node.edges import relay_grant
 
     peer = Peer(other.edge_id, other.grpc_address, relay_grant(edge.edge_id, other.edge_id))

@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from edge_node.node import View
+from edge_node.views import View
 from reprise.chunks import CHUNK_BYTES
 from reprise.placement import rank
 from tests.edge_node.edges import Audio, Edge, ScriptedOrigin, make_audio, running_region
