@@ -17,7 +17,7 @@ from tests.support.wait import wait_until
 RATE_HZ = 48_000
 # Every story takes songs that no other story has played: each is cold when its story begins. Paced songs may be warm.
 SONGS = (
-    {f"noise {n}": 20 for n in range(8)} | {f"paced {n}": 20 for n in range(4)} | {f"storm {n}": 60 for n in range(5)}
+    {f"noise {n}": 20 for n in range(8)} | {f"paced {n}": 10 for n in range(6)} | {f"storm {n}": 60 for n in range(5)}
 )
 
 

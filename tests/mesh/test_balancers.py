@@ -16,7 +16,7 @@ from tests.mesh.test_deaths import finish, held
 from tests.support.mesh import TestMesh
 from tests.support.wait import wait_until
 
-SONGS = 4
+SONGS = 6
 LISTENERS = 60
 PLAYS_PER_S = 20
 NEXT_BYTE_S_MAX = 2.0
@@ -26,7 +26,7 @@ FILLED = "reprise_edge_fill_bytes_total"
 
 @pytest.fixture(scope="module")
 def songs(library: Library) -> list[str]:
-    """Songs of twenty seconds that these stories share."""
+    """Songs of ten seconds that these stories share."""
     return [library.songs[f"paced {n}"] for n in range(SONGS)]
 
 
@@ -52,7 +52,7 @@ async def test_the_death_of_an_edge_moves_its_listeners_and_nobody_else(mesh: Te
         mesh.kill(mesh.edge(dead)["pid"])
     first = Counter(play.edge_ids[0] for play in plays)
     print(f"listeners by edge {dict(first)}, longest gap p99 {p99([play.longest_gap_s for play in plays]):.2f} s")
-    assert len(first) > 1, "others had listeners too"
+    assert len(first) == len(mesh.json["edges"]), "every edge had listeners"
     for play in plays:
         others = play.edge_ids[1:]
         assert len(others) == (1 if play.edge_ids[0] == dead else 0), play.edge_ids
@@ -111,7 +111,7 @@ async def test_without_any_balancer_plays_go_on_over_dying_edges_and_edges_repor
 async def test_a_list_of_songs_that_plays_outlives_all_balancers_and_a_new_play_says_so_in_a_line(
     mesh: TestMesh, songs: list[str], tmp_path: Path
 ) -> None:
-    playing = mesh.start_reprise("play", *songs[:3], "-o", str(tmp_path), "--pace", "12")
+    playing = mesh.start_reprise("play", *songs[:3], "-o", str(tmp_path), "--pace", "6")
     await wait_until(lambda: any(tmp_path.iterdir()), "the first song plays", 20)
     with held(mesh, *(mesh.pid_of(f"balancer-{n}") for n in (1, 2))):
         refused = asyncio.create_task(asyncio.to_thread(mesh.reprise, "play", songs[3], "-o", "/dev/null", check=False))
