@@ -41,7 +41,7 @@ class Coming:
 
 async def show(folder: Folder, *, as_json: bool) -> None:
     """Prints the calendar."""
-    coming = await _upcoming(mesh_file.read(folder), folder)
+    coming = await upcoming(mesh_file.read(folder), folder)
     if as_json:
         sys.stdout.write(json.dumps([one.as_json() for one in coming], ensure_ascii=False, indent=2) + "\n")
     elif coming:
@@ -54,7 +54,7 @@ async def release(folder: Folder, text: str, at: str, *, as_json: bool) -> None:
     """Lets a release out at a moment; `text` is its id or its title in the calendar."""
     at_unix_ms = when.parse(at, _now_unix_ms())
     mesh = mesh_file.read(folder)
-    release_id = text if songs.is_id(text) else _named(await _upcoming(mesh, folder), text).release_id
+    release_id = text if songs.is_id(text) else _named(await upcoming(mesh, folder), text).release_id
     request = pb.PublishReleaseRequest(release_id=release_id, at_unix_ms=at_unix_ms)
     async with rpc.channel(mesh.catalog.grpc) as channel:
         metadata = rpc.bearer_metadata(operator.token(folder))
@@ -92,7 +92,7 @@ async def preheat(folder: Folder, texts: Sequence[str], at: str, *, whole: bool,
 
 
 async def _song_ids(mesh: Mesh, folder: Folder, texts: Sequence[str]) -> list[str]:
-    coming = await _upcoming(mesh, folder)
+    coming = await upcoming(mesh, folder)
     found: list[str] = []
     for text in texts:
         if songs.is_id(text):
@@ -107,7 +107,8 @@ async def _song_ids(mesh: Mesh, folder: Folder, texts: Sequence[str]) -> list[st
     return found
 
 
-async def _upcoming(mesh: Mesh, folder: Folder) -> list[Coming]:
+async def upcoming(mesh: Mesh, folder: Folder) -> list[Coming]:
+    """What comes out within a year, soonest first."""
     found: dict[str, Coming] = {}
     request = pb.ListUpcomingRequest(until_unix_ms=_now_unix_ms() + AHEAD_MS)
     async with rpc.channel(mesh.catalog.grpc) as channel:
