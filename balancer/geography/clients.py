@@ -5,6 +5,7 @@ hop, read from the right, that is no such proxy: whatever is left of it anybody 
 """
 
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 from urllib.parse import unquote
@@ -14,6 +15,7 @@ from reprise.http_message import Request
 
 HEADER = "x-forwarded-for"
 HOPS_MAX = 32
+ADDRESSES_MAX = 4_096
 _TRUSTED = "trusted"
 
 
@@ -24,6 +26,8 @@ class Clients:
         """Raises InvalidRequest that names what is no CIDR."""
         networks: list[IPv4Network | IPv6Network] = [parse_prefix(cidr, "trusted_proxies") for cidr in trusted_proxies]
         self._proxies = PrefixTable((network, _TRUSTED) for network in networks)
+        # The proxies' own addresses come with every request.
+        self._is_proxy = lru_cache(ADDRESSES_MAX)(self._find_proxy)
 
     def of_call(self, context: Any) -> str:
         """The caller of an RPC, by gRPC or gRPC-web."""
@@ -39,16 +43,18 @@ class Clients:
         client = peer
         for hop in reversed(header().rsplit(",", HOPS_MAX)[-HOPS_MAX:]):
             address = _without_port(hop.strip())
-            if parse_address(address) is None:
+            is_proxy = self._is_proxy(address)
+            if is_proxy is None:
                 break
             client = address
-            if not self._is_proxy(address):
+            if not is_proxy:
                 break
         return client
 
-    def _is_proxy(self, address: str) -> bool:
+    def _find_proxy(self, address: str) -> bool | None:
+        """None for what is no address."""
         parsed = parse_address(address)
-        return parsed is not None and self._proxies.find(parsed) is not None
+        return None if parsed is None else self._proxies.find(parsed) is not None
 
 
 def address_of_peer(peer: str) -> str:

@@ -28,26 +28,30 @@ class Probes:
 
     def __init__(self, mesh: Mesh) -> None:
         self._mesh = mesh
-        self._edge_ids: dict[str, list[str]] = {}
+        # By region, each with the edge that it is at.
+        self._probes: dict[str, list[tuple[str, Probe]]] = {}
         mesh.on_view(self._renew)
 
     def near(self, nearness: Nearness, session_id: str) -> tuple[Probe, ...]:
         """One of each of the nearest regions that have an edge to ask."""
-        if len(self._edge_ids) < 2:
+        if len(self._probes) < 2:
             return ()
         start = zlib.crc32(session_id.encode())
         found = (self._of(region, start) for region, _ in nearness.regions[:REGIONS_MAX])
         return tuple(probe for probe in found if probe is not None)
 
     def _of(self, region: str, start: int) -> Probe | None:
-        edge_ids = self._edge_ids.get(region, [])
-        for step in range(min(len(edge_ids), TRIES_MAX)):
-            edge = self._mesh.edge(edge_ids[(start + step) % len(edge_ids)])
+        probes = self._probes.get(region, [])
+        for step in range(min(len(probes), TRIES_MAX)):
+            edge_id, probe = probes[(start + step) % len(probes)]
+            edge = self._mesh.edge(edge_id)
             if edge.state is State.READY and not edge.draining:
-                return Probe(region, f"{edge.identity.http_url}/healthz")
+                return probe
         return None
 
     def _renew(self) -> None:
-        self._edge_ids = {}
+        self._probes = {}
         for edge in self._mesh.alive():
-            self._edge_ids.setdefault(edge.identity.region, []).append(edge.identity.edge_id)
+            known = edge.identity
+            probe = Probe(known.region, f"{known.http_url}/healthz")
+            self._probes.setdefault(known.region, []).append((known.edge_id, probe))
