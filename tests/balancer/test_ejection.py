@@ -140,6 +140,15 @@ def test_going_away_and_coming_back_ends_no_ejection() -> None:
     assert region.ejected() == ["e1"]
 
 
+def test_who_comes_back_to_a_region_that_lacks_another_is_needed() -> None:
+    region = Region(4)
+    region.eject("e1")
+    region.serve("e1", serving=False)
+    region.eject("e2")
+    region.serve("e1")
+    assert region.ejected() == ["e2"]
+
+
 def test_when_others_leave_the_ejected_are_needed_again() -> None:
     region = Region(3)
     region.eject("e1")

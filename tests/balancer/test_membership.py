@@ -333,11 +333,11 @@ class AnyConversation(RuleBasedStateMachine):
     def remember(self, edge_id: str) -> None:
         self.members.restore(identity(edge_id), self.now)
 
-    @rule(seconds=st.floats(0, 5))
-    def pass_time(self, seconds: float) -> None:
+    @rule(seconds=st.floats(0, 5), lag_s=st.sampled_from([0.0, 0.0, 0.1, 0.3]))
+    def pass_time(self, seconds: float, lag_s: float) -> None:
         for _ in range(int(seconds / TICK_S)):
             self.now += TICK_S
-            for edge in self.members.tick(self.now):
+            for edge in self.members.tick(self.now, lag_s):
                 assert edge.state is State.SUSPECT
                 self.asked.add((edge.identity.edge_id, edge.identity.boot_id))
 
@@ -354,7 +354,7 @@ class AnyConversation(RuleBasedStateMachine):
         for edge in self.members:
             if edge.state is State.READY:
                 assert edge.stream == self.newest[edge.identity.edge_id]
-                assert self.now - edge.heard_at < LONGEST_S + TICK_S
+                assert self.now - edge.heard_at < LONGEST_S + self.members.patience_s + TICK_S
 
     @invariant()
     def every_suspect_is_to_be_probed_or_being_probed(self) -> None:
