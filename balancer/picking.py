@@ -168,10 +168,7 @@ class Picker:
         if choice is None:
             return
         yield choice
-        rest: Iterable[Standing] = self._in_order(place, named)
-        if zone := choice[0].zone:
-            rest = sorted(rest, key=lambda edge: edge.zone == zone)
-        for edge in rest:
+        for edge in _other_zone_first(self._in_order(place, named), choice[0].zone):
             yield edge, Reason.REPLICA if edge.edge_id in place.own else Reason.OVERFLOW
 
     def _choose_own(self, play: Play, place: _Place, named: set[str]) -> tuple[Standing, Reason] | None:
@@ -247,6 +244,18 @@ class Picker:
         """Two different places out of `count`."""
         first, second = int(self._rng.random() * count), int(self._rng.random() * (count - 1))
         return first, second + (second >= first)
+
+
+def _other_zone_first(edges: Iterator[Standing], zone: str) -> Iterator[Standing]:
+    """One edge of another zone in front, if there is any; else as they come."""
+    passed: list[Standing] = []
+    for edge in edges:
+        if not zone or edge.zone != zone:
+            yield edge
+            break
+        passed.append(edge)
+    yield from passed
+    yield from edges
 
 
 def _use(edge: Standing) -> float:

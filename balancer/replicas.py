@@ -1,6 +1,6 @@
 """How many edges of a region serve a song, by how much it is in demand. Pure: says what to prefill, never does it.
 
-    wanted = ceil(demand / (0.2 x median capacity of an edge)), at least 1, at most all edges that take listeners
+    wanted = ceil(demand / (0.05 x median capacity of an edge)), at least 1, at most all edges that take listeners
     demand = live bit rate that edges report + listeners waiting for it there x bit rate + what was given out in the last 10 s
 
 A set grows at once, but at most doubles in a second; it shrinks by one every 30 s, and only while half of it would do. It
