@@ -8,6 +8,7 @@ import itertools
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -102,8 +103,8 @@ async def _publish(connection: AsyncConnection, release_id: uuid.UUID, asked: in
 
 
 async def _upcoming(
-    connection: AsyncConnection, until: Any, after: cursors.Position | None
-) -> tuple[Sequence[sa.Row[Any]], list[Song]]:
+    connection: AsyncConnection, until: datetime, after: cursors.Position | None
+) -> tuple[Sequence[Any], list[Song]]:
     """(release, its moment, a song of it) of a page and one more, and the songs of the page."""
     release, track = t.release.c, t.track.c
     order = (release.available_from, release.id, track.recording_id)
@@ -118,5 +119,5 @@ async def _upcoming(
         place = (moments.at(int(after[0])), uuid.UUID(str(after[1])), uuid.UUID(str(after[2])))
         typed = (sa.literal(value, column.type) for value, column in zip(place, order, strict=True))
         statement = statement.where(sa.tuple_(*order) > sa.tuple_(*typed))
-    rows: Sequence[sa.Row[Any]] = (await connection.execute(statement)).all()
+    rows = (await connection.execute(statement)).all()
     return rows, await load_songs(connection, [row.recording_id for row in rows[:PAGE_SONGS]])

@@ -7,7 +7,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from balancer.metrics import BalancerMetrics
-from balancer.songs import FETCHES_MAX, KNOWN_TTL_S, PAUSE_S, UNKNOWN_TTL_S, Renditions, Songs
+from balancer.songs import FETCHES_MAX, KNOWN_TTL_S, PAUSE_S, UNKNOWN_TTL_S, Announced, Renditions, Songs
 from reprise.errors import Unavailable
 from tests.balancer.values import AAC, OPUS, OTHER_SONG, SONG, UNKNOWN_SONG
 
@@ -135,3 +135,26 @@ async def test_questions_under_way_are_bounded(remembering: Remembering) -> None
     remembering.catalog.open.set()
     await asyncio.gather(*asking)
     assert await remembering.songs.renditions([SONG]) == {SONG: (OPUS,)}
+
+
+async def test_a_song_of_the_calendar_is_known_at_its_moment_though_it_was_unknown_a_moment_before(
+    remembering: Remembering,
+) -> None:
+    remembering.songs.announce({UNKNOWN_SONG: Announced(remembering.now + 1.0, (OPUS,))})
+    assert await remembering.songs.renditions([UNKNOWN_SONG]) == {UNKNOWN_SONG: ()}
+    remembering.now += 1.0
+    # By now the calendar does not list it as upcoming any more.
+    remembering.songs.announce({})
+    assert await remembering.songs.renditions([UNKNOWN_SONG]) == {UNKNOWN_SONG: (OPUS,)}
+    assert remembering.catalog.asked == [[UNKNOWN_SONG]]
+    assert remembering.count("released") == 1
+
+
+async def test_a_song_whose_moment_was_moved_is_not_known_at_the_old_one(remembering: Remembering) -> None:
+    remembering.songs.announce({UNKNOWN_SONG: Announced(remembering.now + 1.0, (OPUS,))})
+    remembering.songs.announce({UNKNOWN_SONG: Announced(remembering.now + 9.0, (OPUS,))})
+    remembering.now += 5.0
+    assert await remembering.songs.renditions([UNKNOWN_SONG]) == {UNKNOWN_SONG: ()}
+    remembering.songs.announce({})
+    remembering.now += 5.0
+    assert await remembering.songs.renditions([UNKNOWN_SONG]) == {UNKNOWN_SONG: ()}
