@@ -168,3 +168,13 @@ def test_pending_grants_end_when_the_edge_restarts_and_with_time() -> None:
     assert {view.identity.edge_id: view.pending.grants for view in mesh.views(1.0)} == {"e1": 0, "e2": 1}
     pick(mesh, now=6.0)
     assert {view.pending.grants for view in mesh.views(6.0)} == {0}
+
+
+def test_an_edge_that_fails_its_listeners_gets_no_more_of_them_for_a_while() -> None:
+    mesh = mesh_of("e1", "e2", "e3", "e4", "e5")
+    home = pick(mesh)[0].edge_id
+    for number in range(10):
+        mesh.note_play(home, f"listener-{number}", ok=False, now=1.0)
+    mesh.tick(1.5)
+    assert home not in {one.edge_id for one in pick(mesh, now=1.5)}
+    assert mesh.homes(SONGS[0], "a", 1) == (home,), "its songs stay at home there"

@@ -38,6 +38,14 @@ async def test_a_route_names_the_home_edge_first_then_its_region_then_others(sta
     assert stage.metric("decisions_total", reason="replica") == 1
 
 
+async def test_the_next_candidate_is_worth_asking_after_three_times_the_estimate(stage: Stage) -> None:
+    await stage.add_edges(e1="a", e2="a")
+    (route,) = (await stage.route(warm_edge_ids=["e1"])).routes
+    assert all(candidate.hedge_after_ms >= 300 for candidate in route.candidates)
+    with pytest.raises(grpc.aio.AioRpcError, match="at most 8 warm_edge_ids, not 9"):
+        await stage.route(warm_edge_ids=[f"e{number}" for number in range(9)])
+
+
 async def test_a_grant_is_good_at_its_edge_and_nowhere_else(stage: Stage) -> None:
     await stage.add_edges(e1="a", e2="a")
     response = await stage.route(session_id="my-session")
