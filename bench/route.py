@@ -1,7 +1,8 @@
 """`./scripts/bench route`: how many routes a balancer answers per CPU second, by gRPC, gRPC-web and `/play/`, and picks alone.
 
-A real balancer process on one core, with real report streams of as many edges as asked; songs are asked for as often as a Zipf law
-says. Each route names three candidates, each with a grant that is signed for it. Only a steady stretch counts, as in `bench edge`.
+A real balancer process on one core, with real report streams of as many edges as asked; songs are asked for as often as a Zipf
+law says. Each route names three candidates, each with a grant that is signed for it. Only a steady stretch counts, as in `bench
+edge`.
 """
 
 import argparse
