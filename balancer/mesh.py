@@ -17,7 +17,7 @@ from balancer.policy import DEFAULT, Policy
 from balancer.ramp import Ramps, weights
 from balancer.replicas import Prefill, Replicas
 from balancer.standings import Standing, Standings
-from balancer.utilisation import is_full, utilisation
+from balancer.utilisation import committed, is_full, utilisation
 
 IDLE = EdgeLoad(sequence=0)
 # How often what changes by itself is looked at: ramps, the age of reports, replica sets that shrink.
@@ -280,10 +280,12 @@ class Mesh:
 
     def _standing(self, edge: Edge, now: float) -> Standing:
         identity, load = edge.identity, edge.load or IDLE
+        expected = self.ledger.expected(identity.edge_id)
         return Standing(
             edge_id=identity.edge_id,
             region=identity.region,
-            utilisation=utilisation(identity, load, self.ledger.expected(identity.edge_id)),
+            utilisation=utilisation(identity, load, expected),
+            committed=committed(identity, load, expected),
             full=is_full(identity, load),
             vouched=edge.state is State.READY and not self._ejections.until(identity.edge_id, now),
             old=now - edge.heard_at > self._policy.old_report_s,

@@ -13,7 +13,7 @@ these the power of two choices decides, and an edge above its cap is passed over
     STAYS        said by others: the edge that the listener hears the song from already, which was not chosen anew
 
 Invariants: an edge that is full, draining or dead is never picked, one in doubt only in panic; no crowded edge comes first
-while another edge of its region has room.
+while another edge of its region has room, but for a home that alone has the song (`Region.is_roomy_home`).
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -161,9 +161,7 @@ class Picker:
     def _roomy(self, play: Play, place: _Place, named: set[str]) -> Iterator[tuple[Standing, Reason]]:
         """The place's edges within their cap: the choice, then the song's order, first what fails apart from the choice."""
         choice = (
-            self._choose_own(play, place, named)
-            or next(((edge, Reason.OVERFLOW) for edge in self._in_order(place, named)), None)
-            or self._choose_any(place, named)
+            self._choose_own(play, place, named) or self._choose_next(place, named) or self._choose_any(place, named)
         )
         if choice is None:
             return
@@ -174,6 +172,10 @@ class Picker:
     def _choose_own(self, play: Play, place: _Place, named: set[str]) -> tuple[Standing, Reason] | None:
         """Of two random ones of the song's own edges the one that starts sooner, or else the first other one with room."""
         own, first = place.own, 0
+        if len(own) == 1 and place.holders.keys() <= {own[0]}:
+            home = self._standings.of(own[0])
+            takes = home and home.edge_id not in named and place.region.is_roomy_home(home, place.bound)
+            return (home, Reason.REPLICA) if home and takes else None
         if len(own) > 2:
             first, second = self._two(len(own))
             roomy = self._those_roomy((own[first], own[second]), place, named)
@@ -188,6 +190,12 @@ class Picker:
         if not roomy and len(own) > 2:
             roomy = self._those_roomy((*own[first:], *own[:first]), place, named)
         return (roomy[0], Reason.REPLICA) if roomy else None
+
+    def _choose_next(self, place: _Place, named: set[str]) -> tuple[Standing, Reason] | None:
+        """The next edge with room in the song's order, if possible one that has the song."""
+        roomy = list(self._in_order(place, named))
+        held = next((edge for edge in roomy if edge.edge_id in place.holders), None)
+        return (held or roomy[0], Reason.OVERFLOW) if roomy else None
 
     def _choose_any(self, place: _Place, named: set[str]) -> tuple[Standing, Reason] | None:
         """The emptier one of two random edges with room, wherever they are in the song's order."""

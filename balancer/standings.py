@@ -24,6 +24,8 @@ class Standing:
     full: bool = False
     vouched: bool = True
     old: bool = False
+    # The part of the utilisation that its own listeners make.
+    committed: float = 0.0
     ramp: float = 1.0
     zone: str = ""
     capacity_bps: int = 1
@@ -73,6 +75,16 @@ class Region:
         if edge.old:  # old news is not good news
             used = max(used, self.mean + self._policy.old_report_more)
         return used <= bound * edge.ramp
+
+    def is_roomy_home(self, edge: Standing, bound: float) -> bool:
+        """The same for a song that no other edge has.
+
+        Sent elsewhere it would be relayed from here, byte for byte, and relays would make the edge look crowded and send
+        its next song away too. So only what it committed is held against the bound; what is measured, against the ceiling.
+        """
+        if edge.full or not edge.vouched or edge.old:
+            return self.is_roomy(edge, bound)
+        return edge.committed <= bound * edge.ramp and edge.utilisation <= self._policy.bound_ceiling * edge.ramp
 
     def put(self, edge: Standing) -> None:
         self.edges[edge.edge_id] = edge

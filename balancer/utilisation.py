@@ -18,10 +18,18 @@ LOOP_LAG_SHARE = 0.9
 def utilisation(identity: EdgeIdentity, load: EdgeLoad, expected: Expected) -> float:
     """0 is idle, 1 and above is over."""
     return max(
-        (load.active_streams + expected.streams) / identity.stream_limit,
-        (max(load.committed_bps, load.nic_tx_bps) + expected.bps) / identity.nic_capacity_bps,
+        committed(identity, load, expected),
+        (load.nic_tx_bps + expected.bps) / identity.nic_capacity_bps,
         load.loop_lag_ms / LOOP_LAG_MS_MAX * LOOP_LAG_SHARE,
         load.cpu,
+    )
+
+
+def committed(identity: EdgeIdentity, load: EdgeLoad, expected: Expected) -> float:
+    """The part of it that listeners make who were sent to the edge; what it relays to other edges is not in here."""
+    return max(
+        (load.active_streams + expected.streams) / identity.stream_limit,
+        (load.committed_bps + expected.bps) / identity.nic_capacity_bps,
     )
 
 
