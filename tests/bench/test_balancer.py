@@ -1,8 +1,11 @@
 """The simulated mesh: it counts everything once, the same seed gives the same run, and rules differ where they must."""
 
+import subprocess
+import sys
 from collections import Counter
 from dataclasses import replace
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -20,6 +23,7 @@ from bench.balancer.simulation import NOWHERE, Simulation
 from bench.balancer.tally import Tally
 from bench.balancer.world import Source
 
+ROOT = Path(__file__).parents[2]
 EDGES, MEASURED_S, SEED = 16, 40.0, 101
 NAMES = ("steady-70", "flash", "death")
 RULES = (Reprise, RendezvousHash, Random)
@@ -29,7 +33,8 @@ RULES = (Reprise, RendezvousHash, Random)
 def ran(name: str, kind: type[Rule]) -> Simulation:
     """A run of a small mesh; the death comes early enough to be measured."""
     events = (Event(5, Happening.KILL),) if name == "death" else ()
-    simulation = prepare(replace(SCENARIOS[name], songs=1_000, events=events), kind, EDGES, MEASURED_S, SEED)
+    simulation = prepare(replace(SCENARIOS[name], songs=1_000, events=events), kind, ROOT = Path(__file__).parents[2]
+EDGES, MEASURED_S, SEED)
     simulation.run()
     return simulation
 
@@ -138,6 +143,17 @@ def test_the_time_until_all_is_well_again_is_counted_from_the_shock() -> None:
     assert tally.figures()["back_s"] == 5.0
     tally.peak_over_mean[20:] = [2.0] * 15
     assert tally.figures()["back_s"] == -1.0
+
+
+def test_the_command_prints_rules_differences_and_bars() -> None:
+    options = ("--scenario=steady-70", "--policy=reprise,rendezvous", "--edges=15", "--seeds=2", "--minutes=1")
+    argv = (sys.executable, "-m", "bench.balancer", *options)
+    ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
+    assert ended.returncode == 0, ended.stderr
+    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in ended.stdout.splitlines() if line[:1] == "|"]
+    assert [row[0] for row in rows if row[0] in ("reprise", "rendezvous")] == ["reprise", "rendezvous", "rendezvous"]
+    assert {row[-1] for row in rows if row[1] == "steady-70"} <= {"met", "missed", "open"}
+    assert "seeds 1 to 2, 15 edges" in ended.stdout
 
 
 def test_a_sinkhole_fails_plays_and_sends_them_elsewhere() -> None:
