@@ -33,8 +33,7 @@ RULES = (Reprise, RendezvousHash, Random)
 def ran(name: str, kind: type[Rule]) -> Simulation:
     """A run of a small mesh; the death comes early enough to be measured."""
     events = (Event(5, Happening.KILL),) if name == "death" else ()
-    simulation = prepare(replace(SCENARIOS[name], songs=1_000, events=events), kind, ROOT = Path(__file__).parents[2]
-EDGES, MEASURED_S, SEED)
+    simulation = prepare(replace(SCENARIOS[name], songs=1_000, events=events), kind, EDGES, MEASURED_S, SEED)
     simulation.run()
     return simulation
 
@@ -150,7 +149,9 @@ def test_the_command_prints_rules_differences_and_bars() -> None:
     argv = (sys.executable, "-m", "bench.balancer", *options)
     ended = subprocess.run(argv, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert ended.returncode == 0, ended.stderr
-    rows = [[cell.strip() for cell in line.strip("|").split("|")] for line in ended.stdout.splitlines() if line[:1] == "|"]
+    rows = [
+        [cell.strip() for cell in line.strip("|").split("|")] for line in ended.stdout.splitlines() if line[:1] == "|"
+    ]
     assert [row[0] for row in rows if row[0] in ("reprise", "rendezvous")] == ["reprise", "rendezvous", "rendezvous"]
     assert {row[-1] for row in rows if row[1] == "steady-70"} <= {"met", "missed", "open"}
     assert "seeds 1 to 2, 15 edges" in ended.stdout
