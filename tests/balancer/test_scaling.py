@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from balancer.scaling import SCALE_IN_AFTER_S, Desired, RegionFigures, Scaling, desired
+from balancer.scaling import CROWDED_P90, CROWDED_S, SCALE_IN_AFTER_S, Desired, RegionFigures, Scaling, desired
 
 GBPS = 1_000_000_000
 
@@ -43,12 +43,12 @@ def figures(ready: int = 4, utilisation: float = 0.3, **changes: int) -> RegionF
     ],
 )
 def test_the_row_that_asks_for_most_decides_and_is_named(seen: RegionFigures, expected: Desired) -> None:
-    assert desired(seen) == expected
+    assert desired(seen, CROWDED_S if seen.p90 >= CROWDED_P90 else 0.0) == expected
 
 
 def test_capacity_is_that_of_the_edges_that_are_there() -> None:
     small = figures(2, active_streams=100, committed_bps=GBPS, capacity_bps=GBPS)
-    assert desired(small).edges == 4
+    assert desired(small, 0.0).edges == 4
 
 
 def test_more_is_asked_for_at_once_and_fewer_after_five_quiet_minutes() -> None:
@@ -63,6 +63,16 @@ def test_more_is_asked_for_at_once_and_fewer_after_five_quiet_minutes() -> None:
     assert scaling.of("a") == Desired(5, "bandwidth")
     scaling.look([quiet], 5.0 + SCALE_IN_AFTER_S)
     assert scaling.of("a") == Desired(1, "idle")
+
+
+def test_a_crowded_edge_counts_when_it_stays_crowded() -> None:
+    scaling = Scaling()
+    crowded, calm = figures(utilisation=0.9), figures()
+    for now, seen in ((0.0, crowded), (10.0, calm), (15.0, crowded), (29.9, crowded)):
+        scaling.look([seen], now)
+        assert scaling.of("a") == Desired(1, "idle")
+    scaling.look([crowded], 30.0)
+    assert scaling.of("a") == Desired(5, "imbalance")
 
 
 def test_a_short_peak_in_the_quiet_begins_the_wait_anew() -> None:
@@ -91,7 +101,7 @@ def test_the_number_is_always_the_highest_of_the_last_five_minutes(looks: list[t
         now += pause
         look = figures(active_streams=1, committed_bps=load * GBPS // 10)
         scaling.look([look], now)
-        seen.append((now, desired(look).edges))
+        seen.append((now, desired(look, 0.0).edges))
         assert scaling.of("a").edges == max(edges for at, edges in seen if at > now - SCALE_IN_AFTER_S)
 
 
