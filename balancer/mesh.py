@@ -17,7 +17,7 @@ from balancer.policy import DEFAULT, Policy
 from balancer.ramp import Ramps, weights
 from balancer.replicas import Prefill, Replicas
 from balancer.standings import Standing, Standings
-from balancer.utilisation import committed, is_full, utilisation
+from balancer.utilisation import committed, is_full, strain, utilisation
 
 IDLE = EdgeLoad(sequence=0)
 # How often what changes by itself is looked at: ramps, the age of reports, replica sets that shrink.
@@ -286,6 +286,7 @@ class Mesh:
             region=identity.region,
             utilisation=utilisation(identity, load, expected),
             committed=committed(identity, load, expected),
+            strain=strain(load),
             full=is_full(identity, load),
             vouched=edge.state is State.READY and not self._ejections.until(identity.edge_id, now),
             old=now - edge.heard_at > self._policy.old_report_s,

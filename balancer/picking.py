@@ -2,21 +2,25 @@
 
 Load is a constraint, the time to the first byte is the objective; never a weighted sum of both (Prequal, NSDI 2024). Each song
 has its own rendezvous order of a region's edges and is at home on the first few of them, more the more it is in demand. Within
-these the power of two choices decides, and an edge above its cap is passed over (bounded loads, Mirrokni et al. 2018):
+these the power of two choices decides, and an edge above its cap is passed over (bounded loads, Mirrokni et al. 2018). A song
+that hardly anybody hears stays with its home, crowded or not (`Region.is_roomy_home`): it is the songs in demand that even out
+the load, because to move them costs no more than one copy.
 
-    REPLICA      two random edges of the song's own: of those within their cap the one that starts sooner, then the emptier one
+    REPLICA      two random edges of the song's own: of those within their cap the one that starts sooner, then the emptier one;
+                 where the whole region is crowded, its own again, because anybody else would have to fetch the song first
     OVERFLOW     all of its own are crowded: the next in the song's order that is not
     TWO_CHOICES  nor is there one in the first part of that order: two random edges of the region, the emptier one
+                 or, where every edge is crowded and some are full, nobody: to be asked again is better than to load them twice
     SPILL        an edge of another region: the session was chosen to leave a loaded one, or nothing is left here
     PANIC        more than half of the region is in doubt: an edge that nobody vouches for, where the others have no room
     RETRY        an edge that has just failed this listener, when there is nothing else
     STAYS        said by others: the edge that the listener hears the song from already, which was not chosen anew
 
 Invariants: an edge that is full, draining or dead is never picked, one in doubt only in panic; no crowded edge comes first
-while another edge of its region has room, but for a home that alone has the song (`Region.is_roomy_home`).
+with a song in demand while another edge of its region has room.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -24,7 +28,7 @@ from typing import Protocol
 from balancer import spill
 from balancer.orders import Orders
 from balancer.policy import DEFAULT, Policy
-from balancer.replicas import Replicas
+from balancer.replicas import Replicas, ReplicaSet
 from balancer.spill import Refuge
 from balancer.standings import Region, Standing, Standings
 
@@ -85,9 +89,7 @@ class _Place:
     spilled: bool
     bound: float
     order: Sequence[str]
-    # The song's own edges, and those that have it already.
-    own: Sequence[str]
-    holders: Mapping[str, float]
+    serving: ReplicaSet
 
 
 class Picker:
@@ -134,9 +136,9 @@ class Picker:
         """Edges within their cap, near regions first; in panic those in doubt; crowded ones. Fills `places` on the way."""
         for region, rtt_ms in self._regions(play):
             order = self._orders.of(play.rendition_id, region.name)
-            own, holders = self._replicas.look(play.rendition_id, region.name, now)
+            serving = self._replicas.look(play.rendition_id, region.name, now)
             spilled = region.name != play.regions[0][0]
-            place = _Place(region, rtt_ms, spilled, region.bound, order, own, holders)
+            place = _Place(region, rtt_ms, spilled, region.bound, order, serving)
             places.append(place)
             for edge, reason in self._roomy(play, place, named):
                 yield edge, place, reason
@@ -145,8 +147,14 @@ class Picker:
                 for edge in self._rest(place, named, vouched=False):
                     yield edge, place, Reason.PANIC
         for place in places:
-            for edge in self._rest(place, named, vouched=True):
-                yield edge, place, Reason.TWO_CHOICES
+            rest = self._rest(place, named, vouched=True)
+            for edge in sorted((edge for edge in rest if edge.edge_id in place.serving.own), key=_use):
+                yield edge, place, Reason.REPLICA
+            if place.region.is_exhausted and len(named) == len(play.failed):
+                continue
+            for edge in rest:
+                if edge.edge_id not in named:
+                    yield edge, place, Reason.TWO_CHOICES
 
     def _regions(self, play: Play) -> list[tuple[Region, float]]:
         """The regions to try in turn, with their round trips; the one that the session spills to stands first."""
@@ -167,12 +175,12 @@ class Picker:
             return
         yield choice
         for edge in _other_zone_first(self._in_order(place, named), choice[0].zone):
-            yield edge, Reason.REPLICA if edge.edge_id in place.own else Reason.OVERFLOW
+            yield edge, Reason.REPLICA if edge.edge_id in place.serving.own else Reason.OVERFLOW
 
     def _choose_own(self, play: Play, place: _Place, named: set[str]) -> tuple[Standing, Reason] | None:
         """Of two random ones of the song's own edges the one that starts sooner, or else the first other one with room."""
-        own, first = place.own, 0
-        if len(own) == 1 and place.holders.keys() <= {own[0]}:
+        own, first = place.serving.own, 0
+        if len(own) == 1 and not place.serving.popular:
             home = self._standings.of(own[0])
             takes = home and home.edge_id not in named and place.region.is_roomy_home(home, place.bound)
             return (home, Reason.REPLICA) if home and takes else None
@@ -194,7 +202,7 @@ class Picker:
     def _choose_next(self, place: _Place, named: set[str]) -> tuple[Standing, Reason] | None:
         """The next edge with room in the song's order, if possible one that has the song."""
         roomy = list(self._in_order(place, named))
-        held = next((edge for edge in roomy if edge.edge_id in place.holders), None)
+        held = next((edge for edge in roomy if edge.edge_id in place.serving.holders), None)
         return (held or roomy[0], Reason.OVERFLOW) if roomy else None
 
     def _choose_any(self, place: _Place, named: set[str]) -> tuple[Standing, Reason] | None:
@@ -245,7 +253,7 @@ class Picker:
 
     def _start_ms(self, play: Play, place: _Place, edge: Standing) -> float:
         trips = ROUND_TRIPS_WARM if edge.edge_id in play.warm else ROUND_TRIPS
-        missing_ms = 0.0 if edge.edge_id in place.holders else self._policy.miss_ms
+        missing_ms = 0.0 if edge.edge_id in place.serving.holders else self._policy.miss_ms
         return trips * place.rtt_ms + edge.first_byte_ms + missing_ms
 
     def _two(self, count: int) -> tuple[int, int]:

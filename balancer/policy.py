@@ -39,6 +39,9 @@ class Policy:
     spill_all: float = 0.95
     # Regions as near as the nearest one, give or take, share what is spilled.
     spill_band_ms: float = 30.0
+    # From this part of its edges full a region takes no more listeners whose song's own edges are: each would have to be
+    # fetched from them, which is load twice.
+    exhausted_from: float = 0.1
     # With fewer of its edges in order than this a region is in panic.
     panic_below: float = 0.5
 

@@ -26,6 +26,8 @@ PREFILLS_MAX = 1_000
 FLOOR = 1 / 50
 # Of a song whose listeners wait on an edge before anyone asked here.
 BITRATE_BPS = 160_000
+# In bit rates of the song. A listener who came just now counts twice, as given out and as live: three are at least two.
+POPULAR = 3
 NOBODY: Mapping[str, float] = {}
 
 
@@ -35,6 +37,18 @@ class Prefill:
 
     edge_id: str
     rendition_id: str
+
+
+@dataclass(slots=True)
+class ReplicaSet:
+    """One song as one region serves it."""
+
+    # The edges that should serve it.
+    own: Sequence[str]
+    # Those that have it already.
+    holders: Mapping[str, float]
+    # Others hear it too, so that a further copy pays.
+    popular: bool
 
 
 @dataclass(slots=True)
@@ -96,20 +110,21 @@ class Replicas:
         kept.portion_bps = self._policy.replica_share * sorted(capacities)[len(capacities) // 2]
         kept.edges = len(capacities)
 
-    def look(self, rendition_id: str, region: str, now: float) -> tuple[Sequence[str], Mapping[str, float]]:
-        """(the edges that should serve the song, those that have it already)."""
+    def look(self, rendition_id: str, region: str, now: float) -> ReplicaSet:
+        """Which edges should serve the song now."""
         kept = self._regions.get(region)
         song = kept.songs.get(rendition_id) if kept else None
         if song is None:
-            return self._orders.of(rendition_id, region)[:1], NOBODY
+            return ReplicaSet(self._orders.of(rendition_id, region)[:1], NOBODY, popular=False)
         if song.size == 1:
-            return self._orders.of(rendition_id, region)[:1], song.holders
+            popular = song.live_bps + self._arrived_bps(song, now) >= POPULAR * song.bitrate_bps
+            return ReplicaSet(self._orders.of(rendition_id, region)[:1], song.holders, popular)
         self._settle(rendition_id, region, song, now)
         if song.filling:
             song.filling = {edge_id: until for edge_id, until in song.filling.items() if now < until}
             ready = [edge_id for edge_id in song.members if edge_id not in song.filling]
-            return ready or song.members, song.holders
-        return song.members, song.holders
+            return ReplicaSet(ready or song.members, song.holders, popular=True)
+        return ReplicaSet(song.members, song.holders, popular=True)
 
     def assigned(
         self, edge_id: str, rendition_id: str, region: str, bitrate_bps: int, balancers: float, now: float

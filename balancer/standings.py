@@ -26,6 +26,8 @@ class Standing:
     old: bool = False
     # The part of the utilisation that its own listeners make.
     committed: float = 0.0
+    # The part of it that is not the NIC's.
+    strain: float = 0.0
     ramp: float = 1.0
     zone: str = ""
     capacity_bps: int = 1
@@ -39,6 +41,7 @@ class Region:
         self.name = name
         self.edges: dict[str, Standing] = {}
         self.vouched = 0
+        self.full = 0
         self._policy = policy
         self._forget_sums()
 
@@ -63,6 +66,11 @@ class Region:
         """Too few of its edges are in order."""
         return self.vouched < self._policy.panic_below * len(self.edges)
 
+    @property
+    def is_exhausted(self) -> bool:
+        """So many of its edges are full that what the others have left is needed for their own songs."""
+        return self.full >= self._policy.exhausted_from * self.vouched
+
     def free_bps(self, load_max: float) -> float:
         """What is left of its capacity below this load."""
         return max(0.0, load_max * self._capacity_bps - self._used_bps)
@@ -77,30 +85,31 @@ class Region:
         return used <= bound * edge.ramp
 
     def is_roomy_home(self, edge: Standing, bound: float) -> bool:
-        """The same for a song that no other edge has.
+        """Whether the edge may take one more of a song that hardly anybody else hears, and that it is home to.
 
-        Sent elsewhere it would be relayed from here, byte for byte, and relays would make the edge look crowded and send
-        its next song away too. So only what it committed is held against the bound; what is measured, against the ceiling.
+        Sent elsewhere the song would be relayed from here, byte for byte: the edge would not be relieved, look the more
+        crowded, and send its next song away too, until a loaded region does little but relay. So only an edge that is full
+        or out of breath sends such songs away.
         """
         if edge.full or not edge.vouched or edge.old:
             return self.is_roomy(edge, bound)
-        return edge.committed <= bound * edge.ramp and edge.utilisation <= self._policy.bound_ceiling * edge.ramp
+        return edge.committed <= edge.ramp and edge.strain <= self._policy.bound_ceiling
 
     def put(self, edge: Standing) -> None:
         self.edges[edge.edge_id] = edge
         if edge.vouched:
-            self.vouched += 1
             self._add(edge, 1)
 
     def drop(self, edge: Standing) -> None:
         del self.edges[edge.edge_id]
         if edge.vouched:
-            self.vouched -= 1
             self._add(edge, -1)
         if self.vouched == 0:
             self._forget_sums()  # which drift a little
 
     def _add(self, edge: Standing, sign: int) -> None:
+        self.vouched += sign
+        self.full += sign * edge.full
         self._used += sign * edge.utilisation
         self._ramps += sign * edge.ramp
         self._used_bps += sign * edge.utilisation * edge.capacity_bps

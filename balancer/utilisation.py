@@ -20,8 +20,7 @@ def utilisation(identity: EdgeIdentity, load: EdgeLoad, expected: Expected) -> f
     return max(
         committed(identity, load, expected),
         (load.nic_tx_bps + expected.bps) / identity.nic_capacity_bps,
-        load.loop_lag_ms / LOOP_LAG_MS_MAX * LOOP_LAG_SHARE,
-        load.cpu,
+        strain(load),
     )
 
 
@@ -31,6 +30,11 @@ def committed(identity: EdgeIdentity, load: EdgeLoad, expected: Expected) -> flo
         (load.active_streams + expected.streams) / identity.stream_limit,
         (load.committed_bps + expected.bps) / identity.nic_capacity_bps,
     )
+
+
+def strain(load: EdgeLoad) -> float:
+    """The part of it that is not the NIC's: how late and how busy its processes are."""
+    return max(load.loop_lag_ms / LOOP_LAG_MS_MAX * LOOP_LAG_SHARE, load.cpu)
 
 
 def is_full(identity: EdgeIdentity, load: EdgeLoad) -> bool:

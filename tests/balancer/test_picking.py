@@ -2,6 +2,7 @@
 
 from collections import Counter
 from random import Random
+from typing import Self
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -44,6 +45,15 @@ class Field:
         self.by_id[edge_id] = Standing(**{**values, **changes})
         self.standings.put(self.by_id[edge_id])
 
+    def in_demand(self, region: str = "a") -> Self:
+        """Has a few others hear SONG, and no edge have it."""
+        self.replicas.heard("somebody", region, [SongHeat(SONG, 2_000_000, 0)], 20.0)
+        return self
+
+    def home_takes(self, region: str) -> bool:
+        kept, home = self.standings.region(region), self.standings.of(self.orders.of(SONG, region)[0])
+        return kept is not None and home is not None and kept.is_roomy_home(home, kept.bound)
+
     def widen(self, region: str, to: int) -> list[str]:
         """Has SONG served by so many edges of a region, all of which have it."""
         for second in range(10):
@@ -53,7 +63,7 @@ class Field:
                 self.replicas.prefilled(prefill.edge_id, SONG)
         home = self.orders.of(SONG, region)[0]
         self.replicas.assigned(home, SONG, region, 1, 1.0, 10)
-        return list(self.replicas.look(SONG, region, 10.0)[0])
+        return list(self.replicas.look(SONG, region, 10.0).own)
 
     def pick(
         self, session: str = "listener", regions: tuple[tuple[str, float], ...] = HERE, **wishes: object
@@ -128,28 +138,61 @@ def test_the_estimate_is_made_of_round_trips_the_edges_own_time_and_a_miss() -> 
 def test_a_ramping_edge_has_a_part_of_the_cap() -> None:
     field = Field(*region_of(4, 0.3))
     home = field.orders.of(SONG, "a")[0]
+    field.put(home, utilisation=0.21, ramp=0.2)
+    assert field.pick()[0].edge_id != home, "whatever the song"
+    field.in_demand()
     field.put(home, utilisation=0.1, ramp=0.2)
     assert field.pick()[0].edge_id != home
     field.put(home, utilisation=0.05, ramp=0.2)
     assert field.pick()[0].edge_id == home
 
 
-def test_a_song_that_only_its_home_has_stays_there_while_the_home_is_busy_for_others() -> None:
+def test_a_song_that_hardly_anybody_hears_stays_with_its_home_until_that_is_full_or_out_of_breath() -> None:
     """Its home would relay it, byte for byte, and look the more crowded for it."""
     field = Field(*region_of(4, 0.4))
-    home, second, third, _ = field.orders.of(SONG, "a")
-    field.put(home, utilisation=0.8, committed=0.4)
+    home, second, *_ = field.orders.of(SONG, "a")
+    field.put(home, utilisation=1.3, committed=0.99)
     assert field.pick()[0].edge_id == home
-    field.put(home, utilisation=0.95, committed=0.4)
+    field.put(home, utilisation=1.3, committed=0.99, strain=0.95)
     assert field.pick()[0].edge_id == second
-    field.put(home, utilisation=0.8, committed=0.4)
-    field.replicas.assigned(third, SONG, "a", 96_000, 1.0, 1.0)
-    assert field.pick()[0] == Pick(third, Reason.OVERFLOW, 30), "another edge has the song"
+    field.put(home, utilisation=1.3, committed=0.99, strain=0.0, full=True)
+    assert field.pick()[0].edge_id == second
+
+
+def test_a_song_in_demand_leaves_a_crowded_home_for_an_edge_that_has_it() -> None:
+    field = Field(*region_of(4, 0.4)).in_demand()
+    home, second, third, _ = field.orders.of(SONG, "a")
+    field.put(home, utilisation=0.8)
+    assert field.pick()[0].edge_id == second
+    field.replicas.assigned(third, SONG, "a", 96_000, 1.0, 20.0)
+    assert field.pick()[0] == Pick(third, Reason.OVERFLOW, 30)
+
+
+def test_an_exhausted_region_keeps_what_is_left_for_the_songs_that_are_there() -> None:
+    field = Field(*region_of(10, 0.95))
+    home, other, *_ = field.orders.of(SONG, "a")
+    field.put(home, utilisation=1.0, full=True)
+    assert field.pick() == [], "each would have to be fetched from an edge that is full"
+    field.put(home, utilisation=0.99, full=False)
+    field.put(other, utilisation=1.0, full=True)
+    assert field.pick()[0].edge_id == home
+    field.put(other, utilisation=0.5, full=False)
+    field.put(home, utilisation=1.0, full=True)
+    assert field.pick()[0].edge_id == other, "while anyone has room nobody is turned away"
+
+
+def test_in_a_crowded_region_a_song_stays_with_its_own_edges() -> None:
+    field = Field(*region_of(8, 0.95))
+    own = field.widen("a", 3)
+    firsts = field.firsts()
+    assert {edge_id for edge_id, _ in firsts} <= set(own)
+    field.put(own[1], utilisation=0.93)
+    assert set(field.firsts()) == {(own[1], Reason.REPLICA)}
 
 
 def test_beyond_the_kept_order_two_choices_find_the_room_that_is_left() -> None:
     field = Field(*region_of(60, 0.5))
-    order = placement.rank(SONG, field.by_id)
+    order = placement.rank(SONG, field.in_demand().by_id)
     for edge_id in order[:40]:
         field.put(edge_id, utilisation=0.95)
     firsts = field.firsts()
@@ -202,7 +245,8 @@ def test_a_region_without_edges_sends_everybody_to_the_nearest_one() -> None:
 
 def test_edges_in_doubt_get_work_only_in_panic_and_when_the_others_have_no_room() -> None:
     field = Field(busy("good", "a", 0.5), *(Standing(f"d{n}", "a", 0.0, vouched=False) for n in range(3)))
-    assert field.pick()[0] == Pick("good", Reason.REPLICA, field.pick()[0].start_ms)
+    field.in_demand()
+    assert field.pick()[0].edge_id == "good"
     assert {pick.reason for pick in field.pick()[1:]} == {Reason.PANIC}
     field.put("good", utilisation=0.95)
     assert field.pick()[0].reason is Reason.PANIC
@@ -261,7 +305,8 @@ def test_whatever_the_mesh_looks_like_the_rules_hold(
     assert len(set(ids(picks))) == len(picks) <= CANDIDATES_MAX
     assert set(ids(picks)) <= usable | doubtful, "neither full nor gone"
     assert {s.region for s in chosen if not s.vouched} <= in_panic
-    assert len(picks) >= min(CANDIDATES_MAX, len(usable))
+    open_to_all = {region.name for region in field.standings.regions() if not region.is_exhausted}
+    assert len(picks) >= min(CANDIDATES_MAX, len({s.edge_id for s in drawn if s.region in open_to_all} & usable))
     spared = [pick.edge_id not in failed for pick in picks]
     assert spared == sorted(spared, reverse=True), "who failed comes last"
     assert all((pick.reason is Reason.RETRY) == (pick.edge_id in failed) for pick in picks)
@@ -270,9 +315,9 @@ def test_whatever_the_mesh_looks_like_the_rules_hold(
         return
     region = field.standings.region(chosen[0].region)
     assert region is not None
-    alone = picks[0].edge_id == field.orders.of(SONG, region.name)[0]
-    if alone and region.is_roomy_home(chosen[0], region.bound):
-        return
-    if not region.is_roomy(chosen[0], region.bound):
+    popular = field.replicas.look(SONG, region.name, 20.0).popular
+    home = field.orders.of(SONG, region.name)[0]
+    assert popular or picks[0].edge_id == home or home in failed or not field.home_takes(region.name)
+    if popular and not region.is_roomy(chosen[0], region.bound):
         others = [s for s in region.edges.values() if s.edge_id not in failed]
         assert not any(region.is_roomy(s, region.bound) for s in others), "the bound is kept while anyone has room"

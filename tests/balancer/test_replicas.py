@@ -33,7 +33,7 @@ class Region:
         self.replicas.heard(edge_id, "a", [SongHeat(song, live_bps, waiting)], now)
 
     def own(self, now: float, song: str = SONG) -> list[str]:
-        return list(self.replicas.look(song, "a", now)[0])
+        return list(self.replicas.look(song, "a", now).own)
 
     def settled(self, now: float) -> list[str]:
         """The members, once all prefills are over."""
@@ -157,6 +157,19 @@ def test_a_member_that_dies_is_replaced_by_the_next_which_is_prefilled() -> None
     assert region.own(5.0) == [before[0], before[2]]
     (prefill,) = region.replicas.due_prefills()
     assert region.own(7.0) == [before[0], before[2], prefill.edge_id]
+
+
+def test_a_song_is_popular_when_a_second_listener_hears_it() -> None:
+    region = Region()
+    assert not region.replicas.look(SONG, "a", 0.0).popular
+    region.replicas.assigned("e0", SONG, "a", 96_000, 1.0, 0.0)
+    region.hear(2 * PORTION_BPS // 100, 0.0, song=OTHER)
+    assert not region.replicas.look(SONG, "a", 0.0).popular
+    for _ in range(2):
+        region.replicas.assigned("e0", SONG, "a", 96_000, 1.0, 0.0)
+    assert region.replicas.look(SONG, "a", 0.0).popular
+    assert not region.replicas.look(SONG, "a", 5.0).popular, "that was a while ago"
+    assert region.replicas.look(OTHER, "a", 5.0).popular, "it still plays"
 
 
 def test_a_dead_edges_report_counts_no_more() -> None:
