@@ -83,6 +83,9 @@ class Membership:
         """Whether an edge would count as dead if this balancer did not doubt itself."""
         return any(edge.doubted_since is not None for edge in self if edge.state is State.SUSPECT)
 
+    def __len__(self) -> int:
+        return len(self._edges)
+
     def __iter__(self) -> Iterator[Edge]:
         return iter(self._edges.values())
 

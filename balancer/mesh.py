@@ -1,7 +1,8 @@
 """All that one balancer knows, changed by one synchronous call at a time. No I/O, no clock: `now` is monotonic seconds.
 
 Ties membership, ledger, standings, orders and replica sets together so that they never disagree between two calls: an edge has
-a standing exactly while it may be picked, and the orders are those of the current epoch and its ramps.
+a standing exactly while it may be picked, and the orders are those of the current epoch and its ramps, or in a large mesh
+those of a tenth of a second before.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,10 @@ from balancer.utilisation import committed, is_full, strain, utilisation
 
 IDLE = EdgeLoad(sequence=0)
 # How often what changes by itself is looked at: ramps, the age of reports, replica sets that shrink.
-RESHAPE_S = 1.0
+LOOK_S = 1.0
+# A mesh of more edges gathers changes of who is alive for so long before it weighs all again: after a restart of the balancer
+# every edge is a change, and each would cost a look at all others.
+AT_ONCE_MAX, GATHER_S = 64, 0.1
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +69,9 @@ class Mesh:
         self._ramps = Ramps(now, policy)
         self._ramp: dict[str, float] = {}
         self._epoch_of_orders = epoch
-        self._reshaped_at = now
+        self._reshaped_at = self._looked_at = now
+        # Orders and ramps are not those of the current epoch yet.
+        self._stale = False
         self._on_view: list[Callable[[], None]] = []
         self.ledger = Ledger(policy.pending_s, policy.start_burst)
 
@@ -166,9 +172,12 @@ class Mesh:
         for edge_id in self._ejections.tick(now):
             self._settle(edge_id, now)
         self._expire(now)
-        if now - self._reshaped_at >= RESHAPE_S:
+        if now - self._looked_at >= LOOK_S:
+            self._looked_at = now
             self._reshape(now)
             self._replicas.tick(now)
+        elif self._stale:
+            self._reshape(now)
         return due
 
     def probed(self, identity: EdgeIdentity, *, answered: bool, now: float) -> None:
@@ -274,9 +283,11 @@ class Mesh:
             self._standings.put(self._standing(edge, now))
         if self.epoch != self._epoch_of_orders:
             self._epoch_of_orders = self.epoch
-            self._reshape(now)
+            self._stale = True
             for call in self._on_view:
                 call()
+        if self._stale and (len(self._members) <= AT_ONCE_MAX or now - self._reshaped_at >= GATHER_S):
+            self._reshape(now)
 
     def _standing(self, edge: Edge, now: float) -> Standing:
         identity, load = edge.identity, edge.load or IDLE
@@ -302,7 +313,7 @@ class Mesh:
 
     def _reshape(self, now: float) -> None:
         """Weighs the edges of every region by capacity and ramp. A suspect keeps its place: a short absence moves no song."""
-        self._reshaped_at = now
+        self._reshaped_at, self._stale = now, False
         regions: dict[str, list[Edge]] = {region: [] for region in self._orders.regions()}
         for edge in self.alive():
             if not edge.draining:

@@ -9,7 +9,7 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from balancer.edges import SongHeat
 from balancer.membership import State
-from balancer.mesh import Mesh
+from balancer.mesh import AT_ONCE_MAX, Mesh
 from balancer.picking import Pick, Play, Reason
 from reprise import placement
 from tests.balancer.values import identity, load
@@ -178,3 +178,11 @@ def test_an_edge_that_fails_its_listeners_gets_no_more_of_them_for_a_while() -> 
     mesh.tick(1.5)
     assert home not in {one.edge_id for one in pick(mesh, now=1.5)}
     assert mesh.homes(SONGS[0], "a", 1) == (home,), "its songs stay at home there"
+
+
+def test_a_large_mesh_gathers_joins_until_the_next_tick() -> None:
+    everybody = [f"e{number}" for number in range(2 * AT_ONCE_MAX)]
+    mesh = mesh_of(*everybody)
+    assert len(mesh.homes(SONGS[0], "a", len(everybody))) < len(everybody)
+    mesh.tick(0.01)
+    assert sorted(mesh.homes(SONGS[0], "a", len(everybody))) == sorted(everybody)
