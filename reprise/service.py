@@ -36,6 +36,7 @@ from reprise.rpc_tls import GrpcCertificate, reload_counter
 
 log = logs.get_logger()
 READY_POLL_S = 0.2
+CANCEL_AGAIN_S = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -127,8 +128,20 @@ async def run(app: App, stop: asyncio.Event) -> None:
         await stop.wait()
         log.info("stopping")
         await service.drain()
-        for task in tasks:
+        await end(tasks)
+
+
+async def end(tasks: Sequence["asyncio.Task[None]"]) -> None:
+    """Cancels background work until it has ended.
+
+    Once is not enough: `asyncio.wait_for`, with which the Valkey client writes, loses a cancellation that comes in the same
+    turn as the end of what it waits for (CPython gh-86296, fixed in 3.12).
+    """
+    pending = set(tasks)
+    while pending:
+        for task in pending:
             task.cancel()
+        _, pending = await asyncio.wait(pending, timeout=CANCEL_AGAIN_S)
 
 
 async def contained(work: Coroutine[Any, Any, None], name: str) -> None:

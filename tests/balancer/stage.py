@@ -16,7 +16,7 @@ from balancer.settings import Settings
 from reprise import rpc
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.balancer.v1.balancer_service_pb2_grpc import BalancerAdminServiceStub, BalancerServiceStub
-from reprise.service import App, Listening, listening
+from reprise.service import App, Listening, end, listening
 from tests.balancer.fakes import FakeCatalog, FakeEdge, service_token
 from tests.balancer.values import MESH_KEY, SONG
 
@@ -142,6 +142,4 @@ async def staged(folder: Path, *, valkey_url: str = "", **changes: Any) -> Async
             yield stage
         finally:
             await asyncio.gather(*(edge.kill() for edge in stage.edges.values()))
-            for task in work:
-                task.cancel()
-            await asyncio.gather(*work, return_exceptions=True)
+            await end(work)

@@ -144,7 +144,7 @@ async def test_an_edge_that_returns_to_another_balancer_is_purged_there(tmp_path
         async with Redis.from_url(empty_valkey, decode_responses=True) as client:
 
             async def told() -> bool:
-                return str(await client.xrange(KEY)).count("e1") == 2
+                return str(await client.xrange(KEY)).count('"e1"') == 2
 
             await eventually(told, "the confirmations are in the stream")
             await client.xadd(KEY, {purge_stream.FIELD: encode(PurgeOrder("p", time.time(), ("a" * 64,), ("nobody",)))})

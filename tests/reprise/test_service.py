@@ -263,6 +263,21 @@ async def test_background_work_runs_from_start_to_stop() -> None:
     assert ended.is_set()
 
 
+async def test_background_work_that_loses_a_cancellation_is_cancelled_again() -> None:
+    started, cancellations = asyncio.Event(), []
+
+    async def work() -> None:
+        started.set()
+        while len(cancellations) < 2:
+            try:
+                await asyncio.Event().wait()
+            except asyncio.CancelledError:
+                cancellations.append(1)
+
+    await run_until(started, app(background=[work]), lambda: None)
+    assert len(cancellations) == 2
+
+
 async def test_a_background_failure_stops_the_service_and_comes_out() -> None:
     async def work() -> None:
         raise OSError("the disk is gone")
