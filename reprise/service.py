@@ -178,7 +178,7 @@ class Listening:
 
     async def start(self) -> None:
         for add, servicer in (*self._app.servicers, (health_pb2_grpc.add_HealthServicer_to_server, self._health)):
-            rpc.add(self.grpc, add, servicer)
+            add(servicer, self.grpc)
         names = (*self._tables, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(names, self.grpc)
         self.grpc_port = _bind(self.grpc, self._app.settings.grpc_address, self._grpc_credentials())

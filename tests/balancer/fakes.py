@@ -86,11 +86,14 @@ class FakeCatalog:
                 self.GetSongs, GetSongsRequest.FromString, GetSongsResponse.SerializeToString
             )
         }
-        server.add_registered_method_handlers("reprise.catalog.v1.CatalogService", handlers)
+        catalog = grpc.method_handlers_generic_handler("reprise.catalog.v1.CatalogService", handlers)
         list_upcoming = grpc.unary_unary_rpc_method_handler(
             self.ListUpcoming, ListUpcomingRequest.FromString, ListUpcomingResponse.SerializeToString
         )
-        server.add_registered_method_handlers("reprise.catalog.v1.CatalogAdminService", {"ListUpcoming": list_upcoming})
+        admin = grpc.method_handlers_generic_handler(
+            "reprise.catalog.v1.CatalogAdminService", {"ListUpcoming": list_upcoming}
+        )
+        server.add_generic_rpc_handlers((catalog, admin))
         port = server.add_insecure_port("127.0.0.1:0")
         await server.start()
         try:

@@ -46,7 +46,7 @@ class Balancer(stubs.BalancerServiceServicer):
 @asynccontextmanager
 async def listening(balancer: Balancer) -> AsyncIterator[Place]:
     server = rpc.server(rpc.RpcMetrics("balancer", CollectorRegistry()))
-    rpc.add(server, stubs.add_BalancerServiceServicer_to_server, balancer)
+    stubs.add_BalancerServiceServicer_to_server(balancer, server)
     port = server.add_insecure_port(f"{LOOPBACK}:0")
     await server.start()
     try:

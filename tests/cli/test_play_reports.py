@@ -64,7 +64,7 @@ async def reporting(*balancers: Listening) -> AsyncIterator[PlayReports]:
     async with AsyncExitStack() as stack:
         for balancer in balancers:
             server = rpc.server(rpc.RpcMetrics("balancer", CollectorRegistry()))
-            rpc.add(server, stubs.add_BalancerServiceServicer_to_server, balancer)
+            stubs.add_BalancerServiceServicer_to_server(balancer, server)
             port = server.add_insecure_port(f"{LOOPBACK}:0")
             await server.start()
             stack.push_async_callback(server.stop, None)

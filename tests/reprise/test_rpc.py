@@ -30,8 +30,8 @@ async def serving(
     """A channel to the toys on a free port."""
     server = rpc.server(rpc.RpcMetrics("toy", registry or CollectorRegistry()))
     for add, servicer in toy.servicers(search, read):
-        rpc.add(server, add, servicer)
-    rpc.add(server, health_pb2_grpc.add_HealthServicer_to_server, HealthServicer())
+        add(servicer, server)
+    health_pb2_grpc.add_HealthServicer_to_server(HealthServicer(), server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
     channel = rpc.channel(f"127.0.0.1:{port}")
