@@ -6,6 +6,7 @@ edge`.
 """
 
 import argparse
+import os
 import random
 import sys
 import tempfile
@@ -18,6 +19,8 @@ from pathlib import Path
 
 from balancer.edges import EdgeIdentity, EdgeLoad
 from balancer.mesh import Mesh
+from balancer.minting import Mint
+from balancer.orders import LENGTH
 from balancer.picking import Play
 from bench import report
 from bench.grpc_load import hear, run_grpc
@@ -27,9 +30,11 @@ from bench.options import names, numbers
 from bench.report import Column
 from bench.routed_world import NIC_BPS, REGION, STREAM_LIMIT
 from bench.servers import Servers
+from bench.songs import MESH_KEY
 from bench.wrk import exchange, http_request, run_wrk
 from reprise.balancer.v1.balancer_service_pb2 import RouteRequest
 from reprise.grpc_web_frames import data_head
+from reprise.placement import Members
 
 ROUTE = "/reprise.balancer.v1.BalancerService/Route"
 GRPC, WEB, PLAY = "grpc", "grpc-web", "play"
@@ -113,6 +118,26 @@ def picks_per_cpu_s(edges: int) -> float:
     return PICKS / (time.process_time() - began)
 
 
+def orders_per_cpu_s(edges: int) -> float:
+    """Orders of songs that nobody asked for before, over so many edges."""
+    members = Members({f"edge-{number:04}": NIC_BPS for number in range(edges)})
+    return _per_cpu_s(lambda number: members.order(f"{number:064x}", LENGTH))
+
+
+def grants_per_cpu_s() -> float:
+    """Grants for songs as they are asked for."""
+    mint = Mint("balancer-1", MESH_KEY, time.time, lambda: os.urandom(9).hex())
+    asked = song_ids()
+    return _per_cpu_s(lambda number: mint.listen("edge-1", "listener", asked[number % ASKS], "ab" * 32, 96_000))
+
+
+def _per_cpu_s(call: Callable[[int], object]) -> float:
+    began = time.process_time()
+    for number in range(PICKS):
+        call(number)
+    return PICKS / (time.process_time() - began)
+
+
 def run(options: argparse.Namespace) -> list[dict[str, object]]:
     """All rounds, the doors in turn."""
     samples: dict[tuple[str, int, int], list[Sample]] = defaultdict(list)
@@ -127,10 +152,15 @@ def run(options: argparse.Namespace) -> list[dict[str, object]]:
                         report.say(f"{edges} edges, round {turn + 1}: {door}, {connections} connections")
                         sample = measure(Path(name), server, door, connections, options.seconds)
                         samples[door, edges, connections].append(sample)
-        picks = [picks_per_cpu_s(edges) for _ in range(options.rounds)]
-        rows.append({"door": "pick, in process", "edges": edges, "routes_cpu_s": report.median(picks)})
-        rows[-1]["us"] = 1e6 / report.median(picks)
+        rows.append(_alone("pick, in process", edges, [picks_per_cpu_s(edges) for _ in range(options.rounds)]))
+        rows.append(_alone("order of a new song", edges, [orders_per_cpu_s(edges) for _ in range(options.rounds)]))
+    rows.append(_alone("grant", None, [grants_per_cpu_s() for _ in range(options.rounds)]))
     return [_row(*case, found) for case, found in samples.items()] + rows
+
+
+def _alone(what: str, edges: int | None, found: Sequence[float]) -> dict[str, object]:
+    """A step of a route without a service around it."""
+    return {"door": what, "edges": edges, "routes_cpu_s": report.median(found), "us": 1e6 / report.median(found)}
 
 
 def _row(door: str, edges: int, connections: int, found: Sequence[Sample]) -> dict[str, object]:

@@ -94,14 +94,7 @@ class Servers:
     def balancer(self) -> Server:
         """Tells edges of each other. Nobody asks it for a route, so there is no catalog."""
         grpc_port, http_port, catalog_port = quiet_ports(3)
-        settings = {
-            "balancer_id": "balancer-1",
-            "catalog_address": f"{LOOPBACK}:{catalog_port}",
-            "mesh_key_path": self._folder / "mesh.key",
-            "default_region": REGION,
-        }
-        process = self._start_ours("balancer", "balancer", settings, grpc_port, http_port, "/healthz")
-        return Server("balancer", process, http_port, grpc_port)
+        return self._balancer(grpc_port, http_port, catalog_port)
 
     def routed_balancer(self, edges: int, *, core: int, world_core: int) -> Server:
         """A balancer with a catalog that knows every song and so many edges that report, all of them in one other process."""
@@ -109,6 +102,9 @@ class Servers:
         argv = [sys.executable, "-m", "bench.routed_world", f"--port={catalog_port}", f"--edges={edges}"]
         argv.append(f"--balancer={LOOPBACK}:{grpc_port}")
         self._launcher.start("world", argv, catalog_port, core=world_core)
+        return self._balancer(grpc_port, http_port, catalog_port, core)
+
+    def _balancer(self, grpc_port: int, http_port: int, catalog_port: int, core: int | None = None) -> Server:
         settings = {
             "balancer_id": "balancer-1",
             "catalog_address": f"{LOOPBACK}:{catalog_port}",

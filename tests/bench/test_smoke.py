@@ -124,3 +124,19 @@ def test_the_script_names_the_benchmarks_that_there_are() -> None:
     assert ended.returncode == 2
     for name in ("edge", "storm", "listeners", "workers"):
         assert name in ended.stderr
+
+
+def test_floor_prints_a_row_for_each_way() -> None:
+    ended = run_bench("floor", "--rounds=1", "--sizes=64k", "--connections=2")
+    assert ended.returncode == 0, ended.stderr
+    rows = table_rows(ended.stdout)
+    assert [row[0] for row in rows] == ["64 KiB"] * 4
+    assert len({row[2] for row in rows}) == 4
+
+
+def test_route_prints_routes_and_what_they_are_made_of() -> None:
+    ended = run_bench("route", "--rounds=1", "--seconds=0.3", "--edges=3", "--connections=2", "--doors=grpc")
+    assert ended.returncode == 0, ended.stderr
+    rows = table_rows(ended.stdout)
+    assert [row[0] for row in rows] == ["grpc", "pick, in process", "order of a new song", "grant"]
+    assert rows[0][-1] == "0", ended.stdout
