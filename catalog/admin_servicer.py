@@ -1,5 +1,6 @@
 """CatalogAdminService for ingest and operators: checks the operator's token, parses, calls, answers."""
 
+from collections.abc import AsyncIterator
 from typing import Any
 
 from catalog import wire
@@ -9,6 +10,7 @@ from catalog.releases import Releases
 from reprise import rpc
 from reprise.catalog.v1 import catalog_service_pb2 as pb
 from reprise.catalog.v1 import catalog_service_pb2_grpc as pb_grpc
+from reprise.errors import NotReady
 from reprise.ids import check_uuid
 
 
@@ -45,3 +47,21 @@ class CatalogAdminServicer(pb_grpc.CatalogAdminServiceServicer):
         page = await self._releases.upcoming(request.until_unix_ms, request.cursor)
         upcoming = map(wire.upcoming_message, page.upcoming)
         return pb.ListUpcomingResponse(upcoming=upcoming, next_cursor=page.next_cursor)
+
+    async def TakeDown(self, request: pb.TakeDownRequest, context: Any) -> pb.TakeDownResponse:
+        raise NotReady("TakeDown is not built yet")
+
+    async def Merge(self, request: pb.MergeRequest, context: Any) -> pb.MergeResponse:
+        raise NotReady("Merge is not built yet")
+
+    async def SetArtistAliases(self, request: pb.SetArtistAliasesRequest, context: Any) -> pb.SetArtistAliasesResponse:
+        raise NotReady("SetArtistAliases is not built yet")
+
+    async def SetUser(self, request: pb.SetUserRequest, context: Any) -> pb.SetUserResponse:
+        raise NotReady("SetUser is not built yet")
+
+    async def WatchChanges(
+        self, request: pb.WatchChangesRequest, context: Any
+    ) -> AsyncIterator[pb.WatchChangesResponse]:
+        raise NotReady("WatchChanges is not built yet")
+        yield

@@ -103,7 +103,7 @@ class Publisher:
         for credit in (*song.artists, *song.album_artists):
             names.setdefault(normalise.key(credit.name), credit.name)
         rows = {key: _artist_row(name) for key, name in names.items()}
-        ids = await self._ids_by(connection, t.artist.c.name_key, rows)
+        ids = await self._ids_by(connection, t.artist.c.name_key, rows, where=t.artist.c.mbid.is_(None))
 
         def assigned(credits_: Sequence[Credit]) -> tuple[Credit, ...]:
             return tuple(replace(credit, artist_id=str(ids[normalise.key(credit.name)])) for credit in credits_)
@@ -146,8 +146,18 @@ class Publisher:
         moment = song.available_from_unix_ms
         first_artist_id = uuid.UUID((song.album_artists or song.artists)[0].artist_id)
         title_key = normalise.key(song.album)
+        group = {"id": self._new_id(), "title": song.album, "title_key": title_key, "first_artist_id": first_artist_id}
+        unnamed = t.release_group.c.mbid.is_(None)
+        await connection.execute(
+            insert(t.release_group)
+            .values(group)
+            .on_conflict_do_nothing(index_elements=["title_key", "first_artist_id"], index_where=unnamed)
+        )
+        of_group = (t.release_group.c.title_key == title_key) & (t.release_group.c.first_artist_id == first_artist_id)
+        group_id = (await connection.execute(sa.select(t.release_group.c.id).where(of_group, unnamed))).scalar_one()
         row = {
             "id": self._new_id(),
+            "group_id": group_id,
             "title": song.album,
             "title_key": title_key,
             "first_artist_id": first_artist_id,
@@ -158,13 +168,19 @@ class Publisher:
         }
         unique = (t.release.c.title_key, t.release.c.first_artist_id)
         of_song = (t.release.c.title_key == title_key) & (t.release.c.first_artist_id == first_artist_id)
-        await connection.execute(insert(t.release).values(row).on_conflict_do_nothing(index_elements=unique))
+        await connection.execute(
+            insert(t.release)
+            .values(row)
+            .on_conflict_do_nothing(index_elements=unique, index_where=t.release.c.mbid.is_(None))
+        )
         if cover is not None:
             without = of_song & t.release.c.cover.is_(None)
             await connection.execute(sa.update(t.release).where(without).values(cover=cover))
         # Locked, so that a change of its moment waits for this song, or this song for the change.
         kept = sa.select(t.release.c.id, t.release.c.available_from).where(of_song).with_for_update(read=True)
         found = (await connection.execute(kept)).one()
+        medium = {"release_id": found.id, "disc_number": song.disc_number}
+        await connection.execute(insert(t.medium).values(medium).on_conflict_do_nothing())
         moments.check_agrees(song.album, moments.unix_ms(found.available_from), moment)
         return _Release(found.id, found.available_from)
 
@@ -174,6 +190,7 @@ class Publisher:
         key: sa.Column[Any],
         rows: Mapping[object, dict[str, Any]],
         inserted: dict[object, uuid.UUID] | None = None,
+        where: sa.ColumnElement[bool] | None = None,
     ) -> dict[object, uuid.UUID]:
         """The id of each row by its unique `key`; missing ones are inserted, and also noted in `inserted`."""
         table = key.table
@@ -183,7 +200,12 @@ class Publisher:
         if not missing:
             return ids
         values = [{"id": self._new_id(), key.name: value, **rows[value]} for value in missing]
-        statement = insert(table).values(values).on_conflict_do_nothing(index_elements=[key]).returning(key, table.c.id)
+        statement = (
+            insert(table)
+            .values(values)
+            .on_conflict_do_nothing(index_elements=[key], index_where=where)
+            .returning(key, table.c.id)
+        )
         for row in await connection.execute(statement):
             if inserted is not None:
                 inserted[row[0]] = row[1]

@@ -11,6 +11,7 @@ from catalog.songs import Songs
 from reprise import rpc
 from reprise.catalog.v1 import catalog_service_pb2 as pb
 from reprise.catalog.v1 import catalog_service_pb2_grpc as pb_grpc
+from reprise.errors import NotReady
 from reprise.ids import check_uuid
 
 SEARCH_PAGE = 20
@@ -52,3 +53,9 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
         user_id, song_id = wire.user_id(request.user_id), check_uuid(request.song_id, "song_id")
         last, *others = await self._progress.get(user_id, str(song_id))
         return pb.GetProgressResponse(point=wire.point_message(last), other_devices=map(wire.point_message, others))
+
+    async def GetPlayback(self, request: pb.GetPlaybackRequest, context: Any) -> pb.GetPlaybackResponse:
+        raise NotReady("GetPlayback is not built yet")
+
+    async def ListRecent(self, request: pb.ListRecentRequest, context: Any) -> pb.ListRecentResponse:
+        raise NotReady("ListRecent is not built yet")

@@ -12,6 +12,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 from sqlalchemy.ext.asyncio import create_async_engine
 
+import catalog
 from catalog import tables
 from catalog.database import connect
 from catalog.migrate import migrate
@@ -118,6 +119,6 @@ async def test_a_database_that_is_still_starting_is_waited_for(postgres_dsn: str
 
 
 def test_migrations_are_shipped() -> None:
-    folder = Path(tables.__file__).parent / "migrations"
+    folder = Path(catalog.__file__).parent / "migrations"
     assert (folder / "env.py").is_file()
     assert list((folder / "versions").glob("v*.py"))

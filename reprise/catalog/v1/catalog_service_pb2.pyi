@@ -50,13 +50,57 @@ class _BrowseOrderEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_BrowseOrd
     BROWSE_ORDER_UNSPECIFIED: _BrowseOrder.ValueType  # 0
     """Alphabetical by sort name or title; songs of a release by disc and track."""
     BROWSE_ORDER_NEWEST: _BrowseOrder.ValueType  # 1
+    BROWSE_ORDER_POPULAR: _BrowseOrder.ValueType  # 2
+    """Most played lately first; artists, releases and songs."""
 
 class BrowseOrder(_BrowseOrder, metaclass=_BrowseOrderEnumTypeWrapper): ...
 
 BROWSE_ORDER_UNSPECIFIED: BrowseOrder.ValueType  # 0
 """Alphabetical by sort name or title; songs of a release by disc and track."""
 BROWSE_ORDER_NEWEST: BrowseOrder.ValueType  # 1
+BROWSE_ORDER_POPULAR: BrowseOrder.ValueType  # 2
+"""Most played lately first; artists, releases and songs."""
 Global___BrowseOrder: _TypeAlias = BrowseOrder  # noqa: Y015
+
+class _ProgressKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ProgressKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ProgressKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    PROGRESS_KIND_UNSPECIFIED: _ProgressKind.ValueType  # 0
+    """Pause, stop, seek, track change, handoff, finish: never lost once answered."""
+    PROGRESS_KIND_HEARTBEAT: _ProgressKind.ValueType  # 1
+    """The position while playing, every ten seconds or so."""
+
+class ProgressKind(_ProgressKind, metaclass=_ProgressKindEnumTypeWrapper):
+    """What made a client save."""
+
+PROGRESS_KIND_UNSPECIFIED: ProgressKind.ValueType  # 0
+"""Pause, stop, seek, track change, handoff, finish: never lost once answered."""
+PROGRESS_KIND_HEARTBEAT: ProgressKind.ValueType  # 1
+"""The position while playing, every ten seconds or so."""
+Global___ProgressKind: _TypeAlias = ProgressKind  # noqa: Y015
+
+class _EntityKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _EntityKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_EntityKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    ENTITY_KIND_UNSPECIFIED: _EntityKind.ValueType  # 0
+    ENTITY_KIND_SONG: _EntityKind.ValueType  # 1
+    ENTITY_KIND_ARTIST: _EntityKind.ValueType  # 2
+    ENTITY_KIND_RELEASE: _EntityKind.ValueType  # 3
+
+class EntityKind(_EntityKind, metaclass=_EntityKindEnumTypeWrapper):
+    """What a change or a merge is about."""
+
+ENTITY_KIND_UNSPECIFIED: EntityKind.ValueType  # 0
+ENTITY_KIND_SONG: EntityKind.ValueType  # 1
+ENTITY_KIND_ARTIST: EntityKind.ValueType  # 2
+ENTITY_KIND_RELEASE: EntityKind.ValueType  # 3
+Global___EntityKind: _TypeAlias = EntityKind  # noqa: Y015
 
 @_typing.final
 class SearchRequest(_message.Message):
@@ -65,21 +109,35 @@ class SearchRequest(_message.Message):
     QUERY_FIELD_NUMBER: _builtins.int
     PAGE_SIZE_FIELD_NUMBER: _builtins.int
     CURSOR_FIELD_NUMBER: _builtins.int
+    ARTIST_ID_FIELD_NUMBER: _builtins.int
+    GENRE_ID_FIELD_NUMBER: _builtins.int
+    YEAR_FROM_FIELD_NUMBER: _builtins.int
+    YEAR_TO_FIELD_NUMBER: _builtins.int
     query: _builtins.str
     page_size: _builtins.int
     """0 means 20; at most 100."""
     cursor: _builtins.str
     """From the previous page's `next_cursor`; empty for the first."""
+    artist_id: _builtins.str
+    """Only songs of these; empty for all."""
+    genre_id: _builtins.str
+    year_from: _builtins.int
+    """Years of publication, both included; 0 for no bound."""
+    year_to: _builtins.int
     def __init__(
         self,
         *,
         query: _builtins.str = ...,
         page_size: _builtins.int = ...,
         cursor: _builtins.str = ...,
+        artist_id: _builtins.str = ...,
+        genre_id: _builtins.str = ...,
+        year_from: _builtins.int = ...,
+        year_to: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "page_size", b"page_size", "query", b"query"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artist_id", b"artist_id", "cursor", b"cursor", "genre_id", b"genre_id", "page_size", b"page_size", "query", b"query", "year_from", b"year_from", "year_to", b"year_to"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -92,22 +150,32 @@ class SearchResponse(_message.Message):
     SONGS_FIELD_NUMBER: _builtins.int
     NEXT_CURSOR_FIELD_NUMBER: _builtins.int
     PARTIAL_FIELD_NUMBER: _builtins.int
+    ARTISTS_FIELD_NUMBER: _builtins.int
+    RELEASES_FIELD_NUMBER: _builtins.int
     next_cursor: _builtins.str
     """Empty when there is no further page."""
     partial: _builtins.bool
     """True when a reduced search answered (the search index was not available)."""
     @_builtins.property
     def songs(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Song]: ...
+    @_builtins.property
+    def artists(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Artist]:
+        """On the first page: at most 3 each, best first."""
+
+    @_builtins.property
+    def releases(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Release]: ...
     def __init__(
         self,
         *,
         songs: _abc.Iterable[_types_pb2.Song] | None = ...,
         next_cursor: _builtins.str = ...,
         partial: _builtins.bool = ...,
+        artists: _abc.Iterable[_types_pb2.Artist] | None = ...,
+        releases: _abc.Iterable[_types_pb2.Release] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["next_cursor", b"next_cursor", "partial", b"partial", "songs", b"songs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artists", b"artists", "next_cursor", b"next_cursor", "partial", b"partial", "releases", b"releases", "songs", b"songs"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -162,8 +230,11 @@ class BrowseResponse(_message.Message):
     GENRES_FIELD_NUMBER: _builtins.int
     SONGS_FIELD_NUMBER: _builtins.int
     NEXT_CURSOR_FIELD_NUMBER: _builtins.int
+    TOTAL_ESTIMATE_FIELD_NUMBER: _builtins.int
     next_cursor: _builtins.str
     """Empty when there is no further page."""
+    total_estimate: _builtins.int
+    """About how many entries the whole list has, by the database's statistics: never counted."""
     @_builtins.property
     def artists(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Artist]:
         """Only the list of the kind asked for is filled."""
@@ -182,10 +253,11 @@ class BrowseResponse(_message.Message):
         genres: _abc.Iterable[_types_pb2.Genre] | None = ...,
         songs: _abc.Iterable[_types_pb2.Song] | None = ...,
         next_cursor: _builtins.str = ...,
+        total_estimate: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artists", b"artists", "genres", b"genres", "next_cursor", b"next_cursor", "releases", b"releases", "songs", b"songs"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artists", b"artists", "genres", b"genres", "next_cursor", b"next_cursor", "releases", b"releases", "songs", b"songs", "total_estimate", b"total_estimate"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -219,25 +291,122 @@ Global___GetSongsRequest: _TypeAlias = GetSongsRequest  # noqa: Y015
 class GetSongsResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
+    @_typing.final
+    class RedirectedSongIdsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     SONGS_FIELD_NUMBER: _builtins.int
     UNKNOWN_SONG_IDS_FIELD_NUMBER: _builtins.int
+    REDIRECTED_SONG_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def songs(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Song]: ...
     @_builtins.property
     def unknown_song_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def redirected_song_ids(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """Ids asked for that were merged into another song: old id to the id of the song answered."""
+
     def __init__(
         self,
         *,
         songs: _abc.Iterable[_types_pb2.Song] | None = ...,
         unknown_song_ids: _abc.Iterable[_builtins.str] | None = ...,
+        redirected_song_ids: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["songs", b"songs", "unknown_song_ids", b"unknown_song_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["redirected_song_ids", b"redirected_song_ids", "songs", b"songs", "unknown_song_ids", b"unknown_song_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetSongsResponse: _TypeAlias = GetSongsResponse  # noqa: Y015
+
+@_typing.final
+class GetPlaybackRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SONG_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def song_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        song_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["song_ids", b"song_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPlaybackRequest: _TypeAlias = GetPlaybackRequest  # noqa: Y015
+
+@_typing.final
+class GetPlaybackResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Playback(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        SONG_ID_FIELD_NUMBER: _builtins.int
+        MANIFESTS_FIELD_NUMBER: _builtins.int
+        LOUDNESS_FIELD_NUMBER: _builtins.int
+        song_id: _builtins.str
+        @_builtins.property
+        def manifests(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.SignedManifest]:
+            """One per rendition, in the song's order."""
+
+        @_builtins.property
+        def loudness(self) -> _types_pb2.Loudness: ...
+        def __init__(
+            self,
+            *,
+            song_id: _builtins.str = ...,
+            manifests: _abc.Iterable[_types_pb2.SignedManifest] | None = ...,
+            loudness: _types_pb2.Loudness | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["loudness", b"loudness"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["loudness", b"loudness", "manifests", b"manifests", "song_id", b"song_id"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    PLAYBACKS_FIELD_NUMBER: _builtins.int
+    UNKNOWN_SONG_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def playbacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetPlaybackResponse.Playback]: ...
+    @_builtins.property
+    def unknown_song_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        playbacks: _abc.Iterable[Global___GetPlaybackResponse.Playback] | None = ...,
+        unknown_song_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["playbacks", b"playbacks", "unknown_song_ids", b"unknown_song_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetPlaybackResponse: _TypeAlias = GetPlaybackResponse  # noqa: Y015
 
 @_typing.final
 class ResumePoint(_message.Message):
@@ -252,6 +421,8 @@ class ResumePoint(_message.Message):
     EPOCH_FIELD_NUMBER: _builtins.int
     SEQUENCE_FIELD_NUMBER: _builtins.int
     SAVED_UNIX_MS_FIELD_NUMBER: _builtins.int
+    REVISION_FIELD_NUMBER: _builtins.int
+    DEVICE_NAME_FIELD_NUMBER: _builtins.int
     song_id: _builtins.str
     device_id: _builtins.str
     position_ms: _builtins.int
@@ -262,6 +433,10 @@ class ResumePoint(_message.Message):
     """Grows with each save within a session."""
     saved_unix_ms: _builtins.int
     """When the catalog committed it; set by the catalog."""
+    revision: _builtins.int
+    """Counts the user actions on this song by all devices of the listener; set by the catalog."""
+    device_name: _builtins.str
+    """As the device calls itself ("Phone"); empty when it did not say. Set by the catalog."""
     def __init__(
         self,
         *,
@@ -272,10 +447,12 @@ class ResumePoint(_message.Message):
         epoch: _builtins.int = ...,
         sequence: _builtins.int = ...,
         saved_unix_ms: _builtins.int = ...,
+        revision: _builtins.int = ...,
+        device_name: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "epoch", b"epoch", "finished", b"finished", "position_ms", b"position_ms", "saved_unix_ms", b"saved_unix_ms", "sequence", b"sequence", "song_id", b"song_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device_id", b"device_id", "device_name", b"device_name", "epoch", b"epoch", "finished", b"finished", "position_ms", b"position_ms", "revision", b"revision", "saved_unix_ms", b"saved_unix_ms", "sequence", b"sequence", "song_id", b"song_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -287,8 +464,21 @@ class SaveProgressRequest(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     POINT_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    BASE_REVISION_FIELD_NUMBER: _builtins.int
+    LATE_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
-    """Who listens; until sessions exist this is the client's own unguessable id (16 to 64 of A-Za-z0-9_-)."""
+    """Who listens without a session: the client's own unguessable id (16 to 64 of A-Za-z0-9_-). With a session token in
+    `authorization` it stays empty, for the token says who.
+    """
+    kind: Global___ProgressKind.ValueType
+    base_revision: _builtins.int
+    """The `revision` of the resume point that this device knew when the listener acted, 0 for none. An action that a
+    device brings late (it was offline), after another device's newer one, is kept as this device's own, but does
+    not move the pointer.
+    """
+    late: _builtins.bool
+    """The action happened while the device was offline; without it an action is news and moves the pointer."""
     @_builtins.property
     def point(self) -> Global___ResumePoint: ...
     def __init__(
@@ -296,10 +486,13 @@ class SaveProgressRequest(_message.Message):
         *,
         user_id: _builtins.str = ...,
         point: Global___ResumePoint | None = ...,
+        kind: Global___ProgressKind.ValueType = ...,
+        base_revision: _builtins.int = ...,
+        late: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["point", b"point"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["point", b"point", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["base_revision", b"base_revision", "kind", b"kind", "late", b"late", "point", b"point", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -310,16 +503,32 @@ class SaveProgressResponse(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     POINT_FIELD_NUMBER: _builtins.int
+    CONFLICT_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    SPOOLED_FIELD_NUMBER: _builtins.int
+    consistency_token: _builtins.str
+    """To be sent with the next reads, so that they see this save whichever replica answers."""
+    spooled: _builtins.bool
+    """The database is down: the save is on this catalog's disk, and will be applied once, in order."""
     @_builtins.property
-    def point(self) -> Global___ResumePoint: ...
+    def point(self) -> Global___ResumePoint:
+        """What is now kept of this device."""
+
+    @_builtins.property
+    def conflict(self) -> Global___ResumePoint:
+        """Set when the pointer stays with another device: what it points at. The listener may be offered both."""
+
     def __init__(
         self,
         *,
         point: Global___ResumePoint | None = ...,
+        conflict: Global___ResumePoint | None = ...,
+        consistency_token: _builtins.str = ...,
+        spooled: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["point", b"point"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["conflict", b"conflict", "point", b"point"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["point", b"point"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conflict", b"conflict", "consistency_token", b"consistency_token", "point", b"point", "spooled", b"spooled"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -331,17 +540,21 @@ class GetProgressRequest(_message.Message):
 
     USER_ID_FIELD_NUMBER: _builtins.int
     SONG_ID_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
     user_id: _builtins.str
     song_id: _builtins.str
+    consistency_token: _builtins.str
+    """From the last save; empty for none."""
     def __init__(
         self,
         *,
         user_id: _builtins.str = ...,
         song_id: _builtins.str = ...,
+        consistency_token: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["song_id", b"song_id", "user_id", b"user_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "song_id", b"song_id", "user_id", b"user_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -353,9 +566,12 @@ class GetProgressResponse(_message.Message):
 
     POINT_FIELD_NUMBER: _builtins.int
     OTHER_DEVICES_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    stale: _builtins.bool
+    """No server that has seen the token's save answered: this may be older, what the client itself remembers wins."""
     @_builtins.property
     def point(self) -> Global___ResumePoint:
-        """Of the last save of any device."""
+        """Of the last user action of any device, with its heartbeats since."""
 
     @_builtins.property
     def other_devices(self) -> _containers.RepeatedCompositeFieldContainer[Global___ResumePoint]:
@@ -366,14 +582,305 @@ class GetProgressResponse(_message.Message):
         *,
         point: Global___ResumePoint | None = ...,
         other_devices: _abc.Iterable[Global___ResumePoint] | None = ...,
+        stale: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["point", b"point"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["other_devices", b"other_devices", "point", b"point"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["other_devices", b"other_devices", "point", b"point", "stale", b"stale"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___GetProgressResponse: _TypeAlias = GetProgressResponse  # noqa: Y015
+
+@_typing.final
+class ListRecentRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    PAGE_SIZE_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_TOKEN_FIELD_NUMBER: _builtins.int
+    INCLUDE_FINISHED_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    page_size: _builtins.int
+    """0 means 20; at most 100."""
+    cursor: _builtins.str
+    consistency_token: _builtins.str
+    include_finished: _builtins.bool
+    """Also songs that were played to their end."""
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        page_size: _builtins.int = ...,
+        cursor: _builtins.str = ...,
+        consistency_token: _builtins.str = ...,
+        include_finished: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency_token", b"consistency_token", "cursor", b"cursor", "include_finished", b"include_finished", "page_size", b"page_size", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRecentRequest: _TypeAlias = ListRecentRequest  # noqa: Y015
+
+@_typing.final
+class ListRecentResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    @_typing.final
+    class Entry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        SONG_FIELD_NUMBER: _builtins.int
+        POINT_FIELD_NUMBER: _builtins.int
+        @_builtins.property
+        def song(self) -> _types_pb2.Song: ...
+        @_builtins.property
+        def point(self) -> Global___ResumePoint: ...
+        def __init__(
+            self,
+            *,
+            song: _types_pb2.Song | None = ...,
+            point: Global___ResumePoint | None = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _typing.Literal["point", b"point", "song", b"song"]  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["point", b"point", "song", b"song"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+    ENTRIES_FIELD_NUMBER: _builtins.int
+    NEXT_CURSOR_FIELD_NUMBER: _builtins.int
+    STALE_FIELD_NUMBER: _builtins.int
+    next_cursor: _builtins.str
+    """Empty when there is no further page."""
+    stale: _builtins.bool
+    @_builtins.property
+    def entries(self) -> _containers.RepeatedCompositeFieldContainer[Global___ListRecentResponse.Entry]: ...
+    def __init__(
+        self,
+        *,
+        entries: _abc.Iterable[Global___ListRecentResponse.Entry] | None = ...,
+        next_cursor: _builtins.str = ...,
+        stale: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["entries", b"entries", "next_cursor", b"next_cursor", "stale", b"stale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ListRecentResponse: _TypeAlias = ListRecentResponse  # noqa: Y015
+
+@_typing.final
+class CreateSessionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    DEVICE_ID_FIELD_NUMBER: _builtins.int
+    DEVICE_NAME_FIELD_NUMBER: _builtins.int
+    PASSWORD_FIELD_NUMBER: _builtins.int
+    DEVICE_FIELD_NUMBER: _builtins.int
+    device_id: _builtins.str
+    """1 to 64 of A-Z a-z 0-9 _ -: the installation, chosen once by the client."""
+    device_name: _builtins.str
+    """For people ("Phone"); may be empty."""
+    @_builtins.property
+    def password(self) -> Global___PasswordLogin: ...
+    @_builtins.property
+    def device(self) -> Global___DeviceLogin: ...
+    def __init__(
+        self,
+        *,
+        device_id: _builtins.str = ...,
+        device_name: _builtins.str = ...,
+        password: Global___PasswordLogin | None = ...,
+        device: Global___DeviceLogin | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "login", b"login", "password", b"password"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["device", b"device", "device_id", b"device_id", "device_name", b"device_name", "login", b"login", "password", b"password"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_login: _TypeAlias = _typing.Literal["password", "device"]  # noqa: Y015
+    _WhichOneofArgType_login: _TypeAlias = _typing.Literal["login", b"login"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_login) -> _WhichOneofReturnType_login | None: ...
+
+Global___CreateSessionRequest: _TypeAlias = CreateSessionRequest  # noqa: Y015
+
+@_typing.final
+class PasswordLogin(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PASSWORD_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    password: _builtins.str
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        password: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "password", b"password"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___PasswordLogin: _TypeAlias = PasswordLogin  # noqa: Y015
+
+@_typing.final
+class DeviceLogin(_message.Message):
+    """A listener without an account, known by a secret that the device made itself."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SECRET_FIELD_NUMBER: _builtins.int
+    secret: _builtins.str
+    """32 to 128 of A-Za-z0-9_-; at least 128 random bits."""
+    def __init__(
+        self,
+        *,
+        secret: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["secret", b"secret"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___DeviceLogin: _TypeAlias = DeviceLogin  # noqa: Y015
+
+@_typing.final
+class Session(_message.Message):
+    """What a login or refresh gives."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_ID_FIELD_NUMBER: _builtins.int
+    USER_ID_FIELD_NUMBER: _builtins.int
+    ACCESS_TOKEN_FIELD_NUMBER: _builtins.int
+    ACCESS_EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
+    REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
+    REFRESH_EXPIRES_UNIX_MS_FIELD_NUMBER: _builtins.int
+    session_id: _builtins.str
+    user_id: _builtins.str
+    access_token: _builtins.str
+    """EdDSA JWT, sent as `authorization: Bearer ...`."""
+    access_expires_unix_ms: _builtins.int
+    refresh_token: _builtins.str
+    refresh_expires_unix_ms: _builtins.int
+    def __init__(
+        self,
+        *,
+        session_id: _builtins.str = ...,
+        user_id: _builtins.str = ...,
+        access_token: _builtins.str = ...,
+        access_expires_unix_ms: _builtins.int = ...,
+        refresh_token: _builtins.str = ...,
+        refresh_expires_unix_ms: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["access_expires_unix_ms", b"access_expires_unix_ms", "access_token", b"access_token", "refresh_expires_unix_ms", b"refresh_expires_unix_ms", "refresh_token", b"refresh_token", "session_id", b"session_id", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Session: _TypeAlias = Session  # noqa: Y015
+
+@_typing.final
+class CreateSessionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def session(self) -> Global___Session: ...
+    def __init__(
+        self,
+        *,
+        session: Global___Session | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___CreateSessionResponse: _TypeAlias = CreateSessionResponse  # noqa: Y015
+
+@_typing.final
+class RefreshSessionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
+    refresh_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        refresh_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refresh_token", b"refresh_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshSessionRequest: _TypeAlias = RefreshSessionRequest  # noqa: Y015
+
+@_typing.final
+class RefreshSessionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SESSION_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def session(self) -> Global___Session: ...
+    def __init__(
+        self,
+        *,
+        session: Global___Session | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["session", b"session"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RefreshSessionResponse: _TypeAlias = RefreshSessionResponse  # noqa: Y015
+
+@_typing.final
+class EndSessionRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    REFRESH_TOKEN_FIELD_NUMBER: _builtins.int
+    refresh_token: _builtins.str
+    def __init__(
+        self,
+        *,
+        refresh_token: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["refresh_token", b"refresh_token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndSessionRequest: _TypeAlias = EndSessionRequest  # noqa: Y015
+
+@_typing.final
+class EndSessionResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EndSessionResponse: _TypeAlias = EndSessionResponse  # noqa: Y015
 
 @_typing.final
 class FindSourcesRequest(_message.Message):
@@ -455,6 +962,17 @@ class PublishSongRequest(_message.Message):
     COVER_SHA256_FIELD_NUMBER: _builtins.int
     COVER_MIME_TYPE_FIELD_NUMBER: _builtins.int
     AVAILABLE_FROM_UNIX_MS_FIELD_NUMBER: _builtins.int
+    LOUDNESS_FIELD_NUMBER: _builtins.int
+    RECORDING_MBID_FIELD_NUMBER: _builtins.int
+    RELEASE_MBID_FIELD_NUMBER: _builtins.int
+    RELEASE_GROUP_MBID_FIELD_NUMBER: _builtins.int
+    ARTIST_MBIDS_FIELD_NUMBER: _builtins.int
+    ALBUM_ARTIST_MBIDS_FIELD_NUMBER: _builtins.int
+    RELEASE_KIND_FIELD_NUMBER: _builtins.int
+    ARTIST_SORT_NAMES_FIELD_NUMBER: _builtins.int
+    COVER_SIZES_PX_FIELD_NUMBER: _builtins.int
+    LABEL_FIELD_NUMBER: _builtins.int
+    BARCODE_FIELD_NUMBER: _builtins.int
     source_sha256: _builtins.str
     """Lower-case hex SHA-256 of the source file: the key of idempotence."""
     title: _builtins.str
@@ -472,6 +990,13 @@ class PublishSongRequest(_message.Message):
     """From when listeners find and play it, with all of its release; needs `album`. 0 means with its release: now, when that
     is new. A moment that is over (an import may take long) holds nothing back.
     """
+    recording_mbid: _builtins.str
+    """MusicBrainz ids where the tags have them; empty when not. They tell artists of one name apart, and editions of an album."""
+    release_mbid: _builtins.str
+    release_group_mbid: _builtins.str
+    release_kind: _types_pb2.ReleaseKind.ValueType
+    label: _builtins.str
+    barcode: _builtins.str
     @_builtins.property
     def artists(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.ArtistCredit]:
         """Credited in this order; at least one."""
@@ -487,6 +1012,24 @@ class PublishSongRequest(_message.Message):
     @_builtins.property
     def renditions(self) -> _containers.RepeatedCompositeFieldContainer[_types_pb2.Rendition]:
         """At least one."""
+
+    @_builtins.property
+    def loudness(self) -> _types_pb2.Loudness:
+        """Unset when it was not measured."""
+
+    @_builtins.property
+    def artist_mbids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """One per entry of `artists` and of `album_artists`, or none."""
+
+    @_builtins.property
+    def album_artist_mbids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def artist_sort_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """By which shelves are ordered ("Beatles, The"), one per entry of `artists`, or none."""
+
+    @_builtins.property
+    def cover_sizes_px(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Edge lengths in pixels at which the cover is in S3 too, ascending: `covers/<cover_sha256>/<px>`."""
 
     def __init__(
         self,
@@ -507,10 +1050,21 @@ class PublishSongRequest(_message.Message):
         cover_sha256: _builtins.str = ...,
         cover_mime_type: _builtins.str = ...,
         available_from_unix_ms: _builtins.int = ...,
+        loudness: _types_pb2.Loudness | None = ...,
+        recording_mbid: _builtins.str = ...,
+        release_mbid: _builtins.str = ...,
+        release_group_mbid: _builtins.str = ...,
+        artist_mbids: _abc.Iterable[_builtins.str] | None = ...,
+        album_artist_mbids: _abc.Iterable[_builtins.str] | None = ...,
+        release_kind: _types_pb2.ReleaseKind.ValueType = ...,
+        artist_sort_names: _abc.Iterable[_builtins.str] | None = ...,
+        cover_sizes_px: _abc.Iterable[_builtins.int] | None = ...,
+        label: _builtins.str = ...,
+        barcode: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["loudness", b"loudness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "album_artists", b"album_artists", "artists", b"artists", "available_from_unix_ms", b"available_from_unix_ms", "cover_mime_type", b"cover_mime_type", "cover_sha256", b"cover_sha256", "date", b"date", "disc_number", b"disc_number", "duration_ms", b"duration_ms", "explicit", b"explicit", "genres", b"genres", "isrcs", b"isrcs", "renditions", b"renditions", "source_sha256", b"source_sha256", "title", b"title", "track_number", b"track_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "album_artist_mbids", b"album_artist_mbids", "album_artists", b"album_artists", "artist_mbids", b"artist_mbids", "artist_sort_names", b"artist_sort_names", "artists", b"artists", "available_from_unix_ms", b"available_from_unix_ms", "barcode", b"barcode", "cover_mime_type", b"cover_mime_type", "cover_sha256", b"cover_sha256", "cover_sizes_px", b"cover_sizes_px", "date", b"date", "disc_number", b"disc_number", "duration_ms", b"duration_ms", "explicit", b"explicit", "genres", b"genres", "isrcs", b"isrcs", "label", b"label", "loudness", b"loudness", "recording_mbid", b"recording_mbid", "release_group_mbid", b"release_group_mbid", "release_kind", b"release_kind", "release_mbid", b"release_mbid", "renditions", b"renditions", "source_sha256", b"source_sha256", "title", b"title", "track_number", b"track_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -657,3 +1211,347 @@ class ListUpcomingResponse(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___ListUpcomingResponse: _TypeAlias = ListUpcomingResponse  # noqa: Y015
+
+@_typing.final
+class TakeDownRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SONG_ID_FIELD_NUMBER: _builtins.int
+    RELEASE_ID_FIELD_NUMBER: _builtins.int
+    REASON_FIELD_NUMBER: _builtins.int
+    RESTORE_FIELD_NUMBER: _builtins.int
+    song_id: _builtins.str
+    release_id: _builtins.str
+    reason: _builtins.str
+    """For the log and the books; 1 to 500 characters. Not needed to restore."""
+    restore: _builtins.bool
+    """Puts it back instead."""
+    def __init__(
+        self,
+        *,
+        song_id: _builtins.str = ...,
+        release_id: _builtins.str = ...,
+        reason: _builtins.str = ...,
+        restore: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["release_id", b"release_id", "song_id", b"song_id", "what", b"what"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["reason", b"reason", "release_id", b"release_id", "restore", b"restore", "song_id", b"song_id", "what", b"what"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    _WhichOneofReturnType_what: _TypeAlias = _typing.Literal["song_id", "release_id"]  # noqa: Y015
+    _WhichOneofArgType_what: _TypeAlias = _typing.Literal["what", b"what"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_what) -> _WhichOneofReturnType_what | None: ...
+
+Global___TakeDownRequest: _TypeAlias = TakeDownRequest  # noqa: Y015
+
+@_typing.final
+class TakeDownResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SONG_IDS_FIELD_NUMBER: _builtins.int
+    RENDITION_IDS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def song_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """The songs that are down (or, restored, no longer are) by this."""
+
+    @_builtins.property
+    def rendition_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Their renditions, to be purged from edges."""
+
+    def __init__(
+        self,
+        *,
+        song_ids: _abc.Iterable[_builtins.str] | None = ...,
+        rendition_ids: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rendition_ids", b"rendition_ids", "song_ids", b"song_ids"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___TakeDownResponse: _TypeAlias = TakeDownResponse  # noqa: Y015
+
+@_typing.final
+class MergeRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    FROM_ID_FIELD_NUMBER: _builtins.int
+    INTO_ID_FIELD_NUMBER: _builtins.int
+    kind: Global___EntityKind.ValueType
+    from_id: _builtins.str
+    into_id: _builtins.str
+    def __init__(
+        self,
+        *,
+        kind: Global___EntityKind.ValueType = ...,
+        from_id: _builtins.str = ...,
+        into_id: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["from_id", b"from_id", "into_id", b"into_id", "kind", b"kind"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeRequest: _TypeAlias = MergeRequest  # noqa: Y015
+
+@_typing.final
+class MergeResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    SONGS_FIELD_NUMBER: _builtins.int
+    songs: _builtins.int
+    """Songs whose names, artists or album changed by it."""
+    def __init__(
+        self,
+        *,
+        songs: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["songs", b"songs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___MergeResponse: _TypeAlias = MergeResponse  # noqa: Y015
+
+@_typing.final
+class SetArtistAliasesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ARTIST_ID_FIELD_NUMBER: _builtins.int
+    ALIASES_FIELD_NUMBER: _builtins.int
+    artist_id: _builtins.str
+    @_builtins.property
+    def aliases(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    def __init__(
+        self,
+        *,
+        artist_id: _builtins.str = ...,
+        aliases: _abc.Iterable[_builtins.str] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["aliases", b"aliases", "artist_id", b"artist_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetArtistAliasesRequest: _TypeAlias = SetArtistAliasesRequest  # noqa: Y015
+
+@_typing.final
+class SetArtistAliasesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetArtistAliasesResponse: _TypeAlias = SetArtistAliasesResponse  # noqa: Y015
+
+@_typing.final
+class WatchChangesRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    CURSOR_FIELD_NUMBER: _builtins.int
+    cursor: _builtins.str
+    """From the last change that was seen; empty for all that are kept."""
+    def __init__(
+        self,
+        *,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchChangesRequest: _TypeAlias = WatchChangesRequest  # noqa: Y015
+
+@_typing.final
+class WatchChangesResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    KIND_FIELD_NUMBER: _builtins.int
+    ID_FIELD_NUMBER: _builtins.int
+    GONE_FIELD_NUMBER: _builtins.int
+    REDIRECTED_TO_ID_FIELD_NUMBER: _builtins.int
+    CURSOR_FIELD_NUMBER: _builtins.int
+    kind: Global___EntityKind.ValueType
+    id: _builtins.str
+    gone: _builtins.bool
+    """It is gone or not to be seen: taken down or merged into `redirected_to_id`."""
+    redirected_to_id: _builtins.str
+    cursor: _builtins.str
+    def __init__(
+        self,
+        *,
+        kind: Global___EntityKind.ValueType = ...,
+        id: _builtins.str = ...,
+        gone: _builtins.bool = ...,
+        redirected_to_id: _builtins.str = ...,
+        cursor: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cursor", b"cursor", "gone", b"gone", "id", b"id", "kind", b"kind", "redirected_to_id", b"redirected_to_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___WatchChangesResponse: _TypeAlias = WatchChangesResponse  # noqa: Y015
+
+@_typing.final
+class SetUserRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    NAME_FIELD_NUMBER: _builtins.int
+    PASSWORD_FIELD_NUMBER: _builtins.int
+    REPLACE_FIELD_NUMBER: _builtins.int
+    name: _builtins.str
+    """1 to 64 characters; compared without case, width and marks."""
+    password: _builtins.str
+    """8 to 256 characters; kept as an argon2id hash."""
+    replace: _builtins.bool
+    """Sets the password of an account that exists, and ends its sessions."""
+    def __init__(
+        self,
+        *,
+        name: _builtins.str = ...,
+        password: _builtins.str = ...,
+        replace: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["name", b"name", "password", b"password", "replace", b"replace"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetUserRequest: _TypeAlias = SetUserRequest  # noqa: Y015
+
+@_typing.final
+class SetUserResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    USER_ID_FIELD_NUMBER: _builtins.int
+    CREATED_FIELD_NUMBER: _builtins.int
+    user_id: _builtins.str
+    created: _builtins.bool
+    def __init__(
+        self,
+        *,
+        user_id: _builtins.str = ...,
+        created: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["created", b"created", "user_id", b"user_id"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SetUserResponse: _TypeAlias = SetUserResponse  # noqa: Y015
+
+@_typing.final
+class RebuildIndexRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebuildIndexRequest: _TypeAlias = RebuildIndexRequest  # noqa: Y015
+
+@_typing.final
+class RebuildIndexResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STEP_FIELD_NUMBER: _builtins.int
+    DONE_FIELD_NUMBER: _builtins.int
+    TOTAL_ESTIMATE_FIELD_NUMBER: _builtins.int
+    step: _builtins.str
+    """What is being done: "read", "merge", "publish", "done"."""
+    done: _builtins.int
+    total_estimate: _builtins.int
+    """About how many there will be."""
+    def __init__(
+        self,
+        *,
+        step: _builtins.str = ...,
+        done: _builtins.int = ...,
+        total_estimate: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["done", b"done", "step", b"step", "total_estimate", b"total_estimate"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___RebuildIndexResponse: _TypeAlias = RebuildIndexResponse  # noqa: Y015
+
+@_typing.final
+class GetIndexStatusRequest(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    def __init__(
+        self,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetIndexStatusRequest: _TypeAlias = GetIndexStatusRequest  # noqa: Y015
+
+@_typing.final
+class GetIndexStatusResponse(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    WRITING_FIELD_NUMBER: _builtins.int
+    BACKEND_FIELD_NUMBER: _builtins.int
+    GENERATION_FIELD_NUMBER: _builtins.int
+    DOCUMENTS_FIELD_NUMBER: _builtins.int
+    SIZE_BYTES_FIELD_NUMBER: _builtins.int
+    CHANGES_BEHIND_FIELD_NUMBER: _builtins.int
+    BEHIND_MS_FIELD_NUMBER: _builtins.int
+    NORMALISER_VERSION_FIELD_NUMBER: _builtins.int
+    writing: _builtins.bool
+    """False for a standby, which waits for the writer's place."""
+    backend: _builtins.str
+    generation: _builtins.str
+    documents: _builtins.int
+    size_bytes: _builtins.int
+    changes_behind: _builtins.int
+    """Changes that are committed in the database and not in the index yet, and the age of the oldest."""
+    behind_ms: _builtins.int
+    normaliser_version: _builtins.int
+    def __init__(
+        self,
+        *,
+        writing: _builtins.bool = ...,
+        backend: _builtins.str = ...,
+        generation: _builtins.str = ...,
+        documents: _builtins.int = ...,
+        size_bytes: _builtins.int = ...,
+        changes_behind: _builtins.int = ...,
+        behind_ms: _builtins.int = ...,
+        normaliser_version: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "behind_ms", b"behind_ms", "changes_behind", b"changes_behind", "documents", b"documents", "generation", b"generation", "normaliser_version", b"normaliser_version", "size_bytes", b"size_bytes", "writing", b"writing"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___GetIndexStatusResponse: _TypeAlias = GetIndexStatusResponse  # noqa: Y015

@@ -49,6 +49,11 @@ class CatalogServiceStub:
                 request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetSongsRequest.SerializeToString,
                 response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetSongsResponse.FromString,
                 _registered_method=True)
+        self.GetPlayback = channel.unary_unary(
+                '/reprise.catalog.v1.CatalogService/GetPlayback',
+                request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetPlaybackRequest.SerializeToString,
+                response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetPlaybackResponse.FromString,
+                _registered_method=True)
         self.SaveProgress = channel.unary_unary(
                 '/reprise.catalog.v1.CatalogService/SaveProgress',
                 request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.SaveProgressRequest.SerializeToString,
@@ -59,15 +64,20 @@ class CatalogServiceStub:
                 request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetProgressRequest.SerializeToString,
                 response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetProgressResponse.FromString,
                 _registered_method=True)
+        self.ListRecent = channel.unary_unary(
+                '/reprise.catalog.v1.CatalogService/ListRecent',
+                request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRecentRequest.SerializeToString,
+                response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRecentResponse.FromString,
+                _registered_method=True)
 
 
 class CatalogServiceServicer:
     """Missing associated documentation comment in .proto file."""
 
     def Search(self, request, context):
-        """Songs that match a query, best first.
-        INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours.
-        UNAVAILABLE: the database does not answer.
+        """Songs that match a query, best first; on the first page also the artists and releases that match best.
+        INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours, malformed filter, or over
+        1000 songs deep. UNAVAILABLE: neither the search index nor the database answers.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -91,10 +101,20 @@ class CatalogServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def GetPlayback(self, request, context):
+        """The renditions of songs with their signed manifests, by which a player verifies and cuts what edges send.
+        INVALID_ARGUMENT: no id, over 10 ids, or a malformed one. UNAVAILABLE: the database or the store does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def SaveProgress(self, request, context):
-        """Saves a resume point; answers when it is committed.
+        """Saves a resume point. A user action is answered when it is committed (or, while the database is down, when it is on
+        this catalog's disk: `spooled`); a heartbeat as soon as it is noted, and at most the last one may be lost.
         INVALID_ARGUMENT: malformed id or position. NOT_FOUND: unknown song. ABORTED: an older (epoch, sequence)
-        of this device; the detail is the point that is kept. UNAVAILABLE: the database does not answer.
+        of this device; the detail is the point that is kept. UNAVAILABLE: neither the database nor the spool takes it.
+        UNAUTHENTICATED: the session token is not valid. PERMISSION_DENIED: `user_id` is another's.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -102,7 +122,17 @@ class CatalogServiceServicer:
 
     def GetProgress(self, request, context):
         """The resume points of one listener for one song: the pointer first, then one per other device.
-        INVALID_ARGUMENT: malformed id. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer.
+        INVALID_ARGUMENT: malformed id or token. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer.
+        UNAUTHENTICATED and PERMISSION_DENIED as in SaveProgress.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListRecent(self, request, context):
+        """"Continue where you left off": the songs that a listener played, the last one first.
+        INVALID_ARGUMENT: page_size over 100, cursor not ours, malformed token. UNAVAILABLE: the database does not answer.
+        UNAUTHENTICATED and PERMISSION_DENIED as in SaveProgress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -126,6 +156,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetSongsRequest.FromString,
                     response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetSongsResponse.SerializeToString,
             ),
+            'GetPlayback': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetPlayback,
+                    request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetPlaybackRequest.FromString,
+                    response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetPlaybackResponse.SerializeToString,
+            ),
             'SaveProgress': grpc.unary_unary_rpc_method_handler(
                     servicer.SaveProgress,
                     request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.SaveProgressRequest.FromString,
@@ -135,6 +170,11 @@ def add_CatalogServiceServicer_to_server(servicer, server):
                     servicer.GetProgress,
                     request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetProgressRequest.FromString,
                     response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetProgressResponse.SerializeToString,
+            ),
+            'ListRecent': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListRecent,
+                    request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRecentRequest.FromString,
+                    response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRecentResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -229,6 +269,33 @@ class CatalogService:
             _registered_method=True)
 
     @staticmethod
+    def GetPlayback(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reprise.catalog.v1.CatalogService/GetPlayback',
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetPlaybackRequest.SerializeToString,
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetPlaybackResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
     def SaveProgress(request,
             target,
             options=(),
@@ -282,6 +349,202 @@ class CatalogService:
             metadata,
             _registered_method=True)
 
+    @staticmethod
+    def ListRecent(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reprise.catalog.v1.CatalogService/ListRecent',
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRecentRequest.SerializeToString,
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListRecentResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class SessionServiceStub:
+    """Who listens. Access tokens are EdDSA JWTs that live minutes; refresh tokens live weeks and are replaced at each use.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.CreateSession = channel.unary_unary(
+                '/reprise.catalog.v1.SessionService/CreateSession',
+                request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateSessionRequest.SerializeToString,
+                response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateSessionResponse.FromString,
+                _registered_method=True)
+        self.RefreshSession = channel.unary_unary(
+                '/reprise.catalog.v1.SessionService/RefreshSession',
+                request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.RefreshSessionRequest.SerializeToString,
+                response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.RefreshSessionResponse.FromString,
+                _registered_method=True)
+        self.EndSession = channel.unary_unary(
+                '/reprise.catalog.v1.SessionService/EndSession',
+                request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.EndSessionRequest.SerializeToString,
+                response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.EndSessionResponse.FromString,
+                _registered_method=True)
+
+
+class SessionServiceServicer:
+    """Who listens. Access tokens are EdDSA JWTs that live minutes; refresh tokens live weeks and are replaced at each use.
+    """
+
+    def CreateSession(self, request, context):
+        """Logs in, with a password or as a device without an account.
+        INVALID_ARGUMENT: a field is missing or malformed. UNAUTHENTICATED: unknown name or wrong password (not said which), or
+        wrong device secret. RESOURCE_EXHAUSTED: too many attempts, with retry-after. UNAVAILABLE: the database does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def RefreshSession(self, request, context):
+        """A new access token and a new refresh token for a refresh token. The answer may be lost: the previous token is taken once
+        more for a short while; later, its use ends the session, because somebody else may have it.
+        UNAUTHENTICATED: the token is unknown, used, expired or ended. UNAVAILABLE: the database does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def EndSession(self, request, context):
+        """Logs out: the refresh token is void at once, access tokens when they expire. Ended before is no error.
+        UNAVAILABLE: the database does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_SessionServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'CreateSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.CreateSession,
+                    request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateSessionRequest.FromString,
+                    response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateSessionResponse.SerializeToString,
+            ),
+            'RefreshSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.RefreshSession,
+                    request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.RefreshSessionRequest.FromString,
+                    response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.RefreshSessionResponse.SerializeToString,
+            ),
+            'EndSession': grpc.unary_unary_rpc_method_handler(
+                    servicer.EndSession,
+                    request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.EndSessionRequest.FromString,
+                    response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.EndSessionResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'reprise.catalog.v1.SessionService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('reprise.catalog.v1.SessionService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class SessionService:
+    """Who listens. Access tokens are EdDSA JWTs that live minutes; refresh tokens live weeks and are replaced at each use.
+    """
+
+    @staticmethod
+    def CreateSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reprise.catalog.v1.SessionService/CreateSession',
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateSessionRequest.SerializeToString,
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.CreateSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def RefreshSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reprise.catalog.v1.SessionService/RefreshSession',
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.RefreshSessionRequest.SerializeToString,
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.RefreshSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def EndSession(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reprise.catalog.v1.SessionService/EndSession',
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.EndSessionRequest.SerializeToString,
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.EndSessionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
 
 class CatalogAdminServiceStub:
     """For ingest and operators; every call needs an operator token as `authorization: Bearer ...`
@@ -313,6 +576,31 @@ class CatalogAdminServiceStub:
                 '/reprise.catalog.v1.CatalogAdminService/ListUpcoming',
                 request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpcomingRequest.SerializeToString,
                 response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpcomingResponse.FromString,
+                _registered_method=True)
+        self.TakeDown = channel.unary_unary(
+                '/reprise.catalog.v1.CatalogAdminService/TakeDown',
+                request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.TakeDownRequest.SerializeToString,
+                response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.TakeDownResponse.FromString,
+                _registered_method=True)
+        self.Merge = channel.unary_unary(
+                '/reprise.catalog.v1.CatalogAdminService/Merge',
+                request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.MergeRequest.SerializeToString,
+                response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.MergeResponse.FromString,
+                _registered_method=True)
+        self.SetArtistAliases = channel.unary_unary(
+                '/reprise.catalog.v1.CatalogAdminService/SetArtistAliases',
+                request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.SetArtistAliasesRequest.SerializeToString,
+                response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.SetArtistAliasesResponse.FromString,
+                _registered_method=True)
+        self.WatchChanges = channel.unary_stream(
+                '/reprise.catalog.v1.CatalogAdminService/WatchChanges',
+                request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.WatchChangesRequest.SerializeToString,
+                response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.WatchChangesResponse.FromString,
+                _registered_method=True)
+        self.SetUser = channel.unary_unary(
+                '/reprise.catalog.v1.CatalogAdminService/SetUser',
+                request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.SetUserRequest.SerializeToString,
+                response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.SetUserResponse.FromString,
                 _registered_method=True)
 
 
@@ -358,6 +646,52 @@ class CatalogAdminServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def TakeDown(self, request, context):
+        """Takes a song or a release with its songs out of search, lists and playback, or puts it back. Resume points stay.
+        Asked again for what holds already, it answers the same again. Edges are told by the balancer's Purge.
+        INVALID_ARGUMENT: malformed id or no reason. NOT_FOUND: unknown song or release. UNAVAILABLE: the database does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Merge(self, request, context):
+        """Makes one song, artist or release of two; the id that goes redirects to the one that stays, for ever: in queues, links
+        and resume points. Asked again, it answers the same again.
+        INVALID_ARGUMENT: malformed or equal ids. NOT_FOUND: unknown id. FAILED_PRECONDITION: `from_id` redirects to another one,
+        or releases come out at different moments. UNAVAILABLE: the database does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetArtistAliases(self, request, context):
+        """Sets the other names by which an artist is found; replaces those set before.
+        INVALID_ARGUMENT: malformed id, over 50 aliases, or one that has nothing to read. NOT_FOUND: unknown artist.
+        UNAVAILABLE: the database does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchChanges(self, request, context):
+        """Every change of songs, artists and releases in the order of commits, from a cursor on, for as long as the client listens:
+        each at least once. INVALID_ARGUMENT: cursor not ours. OUT_OF_RANGE: the cursor is older than what is kept: read everything
+        anew. RESOURCE_EXHAUSTED: too many watchers. UNAVAILABLE: the database does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SetUser(self, request, context):
+        """Makes an account, or sets the password of one.
+        INVALID_ARGUMENT: name or password malformed. ALREADY_EXISTS: the name is taken and `replace` is false.
+        UNAVAILABLE: the database does not answer.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CatalogAdminServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -380,6 +714,31 @@ def add_CatalogAdminServiceServicer_to_server(servicer, server):
                     servicer.ListUpcoming,
                     request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpcomingRequest.FromString,
                     response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpcomingResponse.SerializeToString,
+            ),
+            'TakeDown': grpc.unary_unary_rpc_method_handler(
+                    servicer.TakeDown,
+                    request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.TakeDownRequest.FromString,
+                    response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.TakeDownResponse.SerializeToString,
+            ),
+            'Merge': grpc.unary_unary_rpc_method_handler(
+                    servicer.Merge,
+                    request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.MergeRequest.FromString,
+                    response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.MergeResponse.SerializeToString,
+            ),
+            'SetArtistAliases': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetArtistAliases,
+                    request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.SetArtistAliasesRequest.FromString,
+                    response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.SetArtistAliasesResponse.SerializeToString,
+            ),
+            'WatchChanges': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchChanges,
+                    request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.WatchChangesRequest.FromString,
+                    response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.WatchChangesResponse.SerializeToString,
+            ),
+            'SetUser': grpc.unary_unary_rpc_method_handler(
+                    servicer.SetUser,
+                    request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.SetUserRequest.FromString,
+                    response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.SetUserResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -492,6 +851,262 @@ class CatalogAdminService:
             '/reprise.catalog.v1.CatalogAdminService/ListUpcoming',
             reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpcomingRequest.SerializeToString,
             reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.ListUpcomingResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def TakeDown(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reprise.catalog.v1.CatalogAdminService/TakeDown',
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.TakeDownRequest.SerializeToString,
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.TakeDownResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Merge(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reprise.catalog.v1.CatalogAdminService/Merge',
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.MergeRequest.SerializeToString,
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.MergeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetArtistAliases(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reprise.catalog.v1.CatalogAdminService/SetArtistAliases',
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.SetArtistAliasesRequest.SerializeToString,
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.SetArtistAliasesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchChanges(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/reprise.catalog.v1.CatalogAdminService/WatchChanges',
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.WatchChangesRequest.SerializeToString,
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.WatchChangesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SetUser(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reprise.catalog.v1.CatalogAdminService/SetUser',
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.SetUserRequest.SerializeToString,
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.SetUserResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+
+class IndexServiceStub:
+    """The search index: one indexer at a time writes it, every catalog reads it. For operators, with their token.
+    """
+
+    def __init__(self, channel):
+        """Constructor.
+
+        Args:
+            channel: A grpc.Channel.
+        """
+        self.RebuildIndex = channel.unary_stream(
+                '/reprise.catalog.v1.IndexService/RebuildIndex',
+                request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.RebuildIndexRequest.SerializeToString,
+                response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.RebuildIndexResponse.FromString,
+                _registered_method=True)
+        self.GetIndexStatus = channel.unary_unary(
+                '/reprise.catalog.v1.IndexService/GetIndexStatus',
+                request_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetIndexStatusRequest.SerializeToString,
+                response_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetIndexStatusResponse.FromString,
+                _registered_method=True)
+
+
+class IndexServiceServicer:
+    """The search index: one indexer at a time writes it, every catalog reads it. For operators, with their token.
+    """
+
+    def RebuildIndex(self, request, context):
+        """Makes the index anew from the database beside the one in use, and puts it in its place; streams progress.
+        FAILED_PRECONDITION: this indexer is a standby, or a rebuild is under way. UNAVAILABLE: the database or store fails.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def GetIndexStatus(self, request, context):
+        """What the index holds, and how far behind it is.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+
+def add_IndexServiceServicer_to_server(servicer, server):
+    rpc_method_handlers = {
+            'RebuildIndex': grpc.unary_stream_rpc_method_handler(
+                    servicer.RebuildIndex,
+                    request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.RebuildIndexRequest.FromString,
+                    response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.RebuildIndexResponse.SerializeToString,
+            ),
+            'GetIndexStatus': grpc.unary_unary_rpc_method_handler(
+                    servicer.GetIndexStatus,
+                    request_deserializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetIndexStatusRequest.FromString,
+                    response_serializer=reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetIndexStatusResponse.SerializeToString,
+            ),
+    }
+    generic_handler = grpc.method_handlers_generic_handler(
+            'reprise.catalog.v1.IndexService', rpc_method_handlers)
+    server.add_generic_rpc_handlers((generic_handler,))
+    server.add_registered_method_handlers('reprise.catalog.v1.IndexService', rpc_method_handlers)
+
+
+ # This class is part of an EXPERIMENTAL API.
+class IndexService:
+    """The search index: one indexer at a time writes it, every catalog reads it. For operators, with their token.
+    """
+
+    @staticmethod
+    def RebuildIndex(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/reprise.catalog.v1.IndexService/RebuildIndex',
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.RebuildIndexRequest.SerializeToString,
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.RebuildIndexResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def GetIndexStatus(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/reprise.catalog.v1.IndexService/GetIndexStatus',
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetIndexStatusRequest.SerializeToString,
+            reprise_dot_catalog_dot_v1_dot_catalog__service__pb2.GetIndexStatusResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -32,9 +32,9 @@ class CatalogServiceStub:
     @_typing.overload
     def __new__(cls, channel: _aio.Channel) -> CatalogServiceAsyncStub: ...
     Search: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.SearchRequest, _catalog_service_pb2.SearchResponse]
-    """Songs that match a query, best first.
-    INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours.
-    UNAVAILABLE: the database does not answer.
+    """Songs that match a query, best first; on the first page also the artists and releases that match best.
+    INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours, malformed filter, or over
+    1000 songs deep. UNAVAILABLE: neither the search index nor the database answers.
     """
     Browse: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.BrowseRequest, _catalog_service_pb2.BrowseResponse]
     """One page of artists, releases, genres or songs, optionally of one artist, release or genre.
@@ -46,23 +46,35 @@ class CatalogServiceStub:
     INVALID_ARGUMENT: no id, over 100 ids, or an id that is malformed. UNAVAILABLE: the database does not answer.
     With `upcoming`, UNAUTHENTICATED or PERMISSION_DENIED without an operator token.
     """
+    GetPlayback: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetPlaybackRequest, _catalog_service_pb2.GetPlaybackResponse]
+    """The renditions of songs with their signed manifests, by which a player verifies and cuts what edges send.
+    INVALID_ARGUMENT: no id, over 10 ids, or a malformed one. UNAVAILABLE: the database or the store does not answer.
+    """
     SaveProgress: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.SaveProgressRequest, _catalog_service_pb2.SaveProgressResponse]
-    """Saves a resume point; answers when it is committed.
+    """Saves a resume point. A user action is answered when it is committed (or, while the database is down, when it is on
+    this catalog's disk: `spooled`); a heartbeat as soon as it is noted, and at most the last one may be lost.
     INVALID_ARGUMENT: malformed id or position. NOT_FOUND: unknown song. ABORTED: an older (epoch, sequence)
-    of this device; the detail is the point that is kept. UNAVAILABLE: the database does not answer.
+    of this device; the detail is the point that is kept. UNAVAILABLE: neither the database nor the spool takes it.
+    UNAUTHENTICATED: the session token is not valid. PERMISSION_DENIED: `user_id` is another's.
     """
     GetProgress: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetProgressRequest, _catalog_service_pb2.GetProgressResponse]
     """The resume points of one listener for one song: the pointer first, then one per other device.
-    INVALID_ARGUMENT: malformed id. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer.
+    INVALID_ARGUMENT: malformed id or token. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer.
+    UNAUTHENTICATED and PERMISSION_DENIED as in SaveProgress.
+    """
+    ListRecent: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListRecentRequest, _catalog_service_pb2.ListRecentResponse]
+    """"Continue where you left off": the songs that a listener played, the last one first.
+    INVALID_ARGUMENT: page_size over 100, cursor not ours, malformed token. UNAVAILABLE: the database does not answer.
+    UNAUTHENTICATED and PERMISSION_DENIED as in SaveProgress.
     """
 
 @_typing.type_check_only
 class CatalogServiceAsyncStub(CatalogServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Search: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.SearchRequest, _catalog_service_pb2.SearchResponse]  # type: ignore[assignment]
-    """Songs that match a query, best first.
-    INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours.
-    UNAVAILABLE: the database does not answer.
+    """Songs that match a query, best first; on the first page also the artists and releases that match best.
+    INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours, malformed filter, or over
+    1000 songs deep. UNAVAILABLE: neither the search index nor the database answers.
     """
     Browse: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.BrowseRequest, _catalog_service_pb2.BrowseResponse]  # type: ignore[assignment]
     """One page of artists, releases, genres or songs, optionally of one artist, release or genre.
@@ -74,14 +86,26 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     INVALID_ARGUMENT: no id, over 100 ids, or an id that is malformed. UNAVAILABLE: the database does not answer.
     With `upcoming`, UNAUTHENTICATED or PERMISSION_DENIED without an operator token.
     """
+    GetPlayback: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetPlaybackRequest, _catalog_service_pb2.GetPlaybackResponse]  # type: ignore[assignment]
+    """The renditions of songs with their signed manifests, by which a player verifies and cuts what edges send.
+    INVALID_ARGUMENT: no id, over 10 ids, or a malformed one. UNAVAILABLE: the database or the store does not answer.
+    """
     SaveProgress: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.SaveProgressRequest, _catalog_service_pb2.SaveProgressResponse]  # type: ignore[assignment]
-    """Saves a resume point; answers when it is committed.
+    """Saves a resume point. A user action is answered when it is committed (or, while the database is down, when it is on
+    this catalog's disk: `spooled`); a heartbeat as soon as it is noted, and at most the last one may be lost.
     INVALID_ARGUMENT: malformed id or position. NOT_FOUND: unknown song. ABORTED: an older (epoch, sequence)
-    of this device; the detail is the point that is kept. UNAVAILABLE: the database does not answer.
+    of this device; the detail is the point that is kept. UNAVAILABLE: neither the database nor the spool takes it.
+    UNAUTHENTICATED: the session token is not valid. PERMISSION_DENIED: `user_id` is another's.
     """
     GetProgress: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetProgressRequest, _catalog_service_pb2.GetProgressResponse]  # type: ignore[assignment]
     """The resume points of one listener for one song: the pointer first, then one per other device.
-    INVALID_ARGUMENT: malformed id. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer.
+    INVALID_ARGUMENT: malformed id or token. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer.
+    UNAUTHENTICATED and PERMISSION_DENIED as in SaveProgress.
+    """
+    ListRecent: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListRecentRequest, _catalog_service_pb2.ListRecentResponse]  # type: ignore[assignment]
+    """"Continue where you left off": the songs that a listener played, the last one first.
+    INVALID_ARGUMENT: page_size over 100, cursor not ours, malformed token. UNAVAILABLE: the database does not answer.
+    UNAUTHENTICATED and PERMISSION_DENIED as in SaveProgress.
     """
 
 class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -91,9 +115,9 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.SearchRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.SearchResponse, _abc.Awaitable[_catalog_service_pb2.SearchResponse]]:
-        """Songs that match a query, best first.
-        INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours.
-        UNAVAILABLE: the database does not answer.
+        """Songs that match a query, best first; on the first page also the artists and releases that match best.
+        INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours, malformed filter, or over
+        1000 songs deep. UNAVAILABLE: neither the search index nor the database answers.
         """
 
     @_abc_1.abstractmethod
@@ -119,14 +143,26 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         """
 
     @_abc_1.abstractmethod
+    def GetPlayback(
+        self,
+        request: _catalog_service_pb2.GetPlaybackRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.GetPlaybackResponse, _abc.Awaitable[_catalog_service_pb2.GetPlaybackResponse]]:
+        """The renditions of songs with their signed manifests, by which a player verifies and cuts what edges send.
+        INVALID_ARGUMENT: no id, over 10 ids, or a malformed one. UNAVAILABLE: the database or the store does not answer.
+        """
+
+    @_abc_1.abstractmethod
     def SaveProgress(
         self,
         request: _catalog_service_pb2.SaveProgressRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.SaveProgressResponse, _abc.Awaitable[_catalog_service_pb2.SaveProgressResponse]]:
-        """Saves a resume point; answers when it is committed.
+        """Saves a resume point. A user action is answered when it is committed (or, while the database is down, when it is on
+        this catalog's disk: `spooled`); a heartbeat as soon as it is noted, and at most the last one may be lost.
         INVALID_ARGUMENT: malformed id or position. NOT_FOUND: unknown song. ABORTED: an older (epoch, sequence)
-        of this device; the detail is the point that is kept. UNAVAILABLE: the database does not answer.
+        of this device; the detail is the point that is kept. UNAVAILABLE: neither the database nor the spool takes it.
+        UNAUTHENTICATED: the session token is not valid. PERMISSION_DENIED: `user_id` is another's.
         """
 
     @_abc_1.abstractmethod
@@ -136,10 +172,101 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.GetProgressResponse, _abc.Awaitable[_catalog_service_pb2.GetProgressResponse]]:
         """The resume points of one listener for one song: the pointer first, then one per other device.
-        INVALID_ARGUMENT: malformed id. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer.
+        INVALID_ARGUMENT: malformed id or token. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer.
+        UNAUTHENTICATED and PERMISSION_DENIED as in SaveProgress.
+        """
+
+    @_abc_1.abstractmethod
+    def ListRecent(
+        self,
+        request: _catalog_service_pb2.ListRecentRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.ListRecentResponse, _abc.Awaitable[_catalog_service_pb2.ListRecentResponse]]:
+        """"Continue where you left off": the songs that a listener played, the last one first.
+        INVALID_ARGUMENT: page_size over 100, cursor not ours, malformed token. UNAVAILABLE: the database does not answer.
+        UNAUTHENTICATED and PERMISSION_DENIED as in SaveProgress.
         """
 
 def add_CatalogServiceServicer_to_server(servicer: CatalogServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class SessionServiceStub:
+    """Who listens. Access tokens are EdDSA JWTs that live minutes; refresh tokens live weeks and are replaced at each use."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> SessionServiceAsyncStub: ...
+    CreateSession: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateSessionRequest, _catalog_service_pb2.CreateSessionResponse]
+    """Logs in, with a password or as a device without an account.
+    INVALID_ARGUMENT: a field is missing or malformed. UNAUTHENTICATED: unknown name or wrong password (not said which), or
+    wrong device secret. RESOURCE_EXHAUSTED: too many attempts, with retry-after. UNAVAILABLE: the database does not answer.
+    """
+    RefreshSession: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.RefreshSessionRequest, _catalog_service_pb2.RefreshSessionResponse]
+    """A new access token and a new refresh token for a refresh token. The answer may be lost: the previous token is taken once
+    more for a short while; later, its use ends the session, because somebody else may have it.
+    UNAUTHENTICATED: the token is unknown, used, expired or ended. UNAVAILABLE: the database does not answer.
+    """
+    EndSession: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.EndSessionRequest, _catalog_service_pb2.EndSessionResponse]
+    """Logs out: the refresh token is void at once, access tokens when they expire. Ended before is no error.
+    UNAVAILABLE: the database does not answer.
+    """
+
+@_typing.type_check_only
+class SessionServiceAsyncStub(SessionServiceStub):
+    """Who listens. Access tokens are EdDSA JWTs that live minutes; refresh tokens live weeks and are replaced at each use."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    CreateSession: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateSessionRequest, _catalog_service_pb2.CreateSessionResponse]  # type: ignore[assignment]
+    """Logs in, with a password or as a device without an account.
+    INVALID_ARGUMENT: a field is missing or malformed. UNAUTHENTICATED: unknown name or wrong password (not said which), or
+    wrong device secret. RESOURCE_EXHAUSTED: too many attempts, with retry-after. UNAVAILABLE: the database does not answer.
+    """
+    RefreshSession: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.RefreshSessionRequest, _catalog_service_pb2.RefreshSessionResponse]  # type: ignore[assignment]
+    """A new access token and a new refresh token for a refresh token. The answer may be lost: the previous token is taken once
+    more for a short while; later, its use ends the session, because somebody else may have it.
+    UNAUTHENTICATED: the token is unknown, used, expired or ended. UNAVAILABLE: the database does not answer.
+    """
+    EndSession: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.EndSessionRequest, _catalog_service_pb2.EndSessionResponse]  # type: ignore[assignment]
+    """Logs out: the refresh token is void at once, access tokens when they expire. Ended before is no error.
+    UNAVAILABLE: the database does not answer.
+    """
+
+class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
+    """Who listens. Access tokens are EdDSA JWTs that live minutes; refresh tokens live weeks and are replaced at each use."""
+
+    @_abc_1.abstractmethod
+    def CreateSession(
+        self,
+        request: _catalog_service_pb2.CreateSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.CreateSessionResponse, _abc.Awaitable[_catalog_service_pb2.CreateSessionResponse]]:
+        """Logs in, with a password or as a device without an account.
+        INVALID_ARGUMENT: a field is missing or malformed. UNAUTHENTICATED: unknown name or wrong password (not said which), or
+        wrong device secret. RESOURCE_EXHAUSTED: too many attempts, with retry-after. UNAVAILABLE: the database does not answer.
+        """
+
+    @_abc_1.abstractmethod
+    def RefreshSession(
+        self,
+        request: _catalog_service_pb2.RefreshSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.RefreshSessionResponse, _abc.Awaitable[_catalog_service_pb2.RefreshSessionResponse]]:
+        """A new access token and a new refresh token for a refresh token. The answer may be lost: the previous token is taken once
+        more for a short while; later, its use ends the session, because somebody else may have it.
+        UNAUTHENTICATED: the token is unknown, used, expired or ended. UNAVAILABLE: the database does not answer.
+        """
+
+    @_abc_1.abstractmethod
+    def EndSession(
+        self,
+        request: _catalog_service_pb2.EndSessionRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.EndSessionResponse, _abc.Awaitable[_catalog_service_pb2.EndSessionResponse]]:
+        """Logs out: the refresh token is void at once, access tokens when they expire. Ended before is no error.
+        UNAVAILABLE: the database does not answer.
+        """
+
+def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
 
 class CatalogAdminServiceStub:
     """For ingest and operators; every call needs an operator token as `authorization: Bearer ...`
@@ -171,6 +298,32 @@ class CatalogAdminServiceStub:
     on the next page.
     INVALID_ARGUMENT: cursor not ours. UNAVAILABLE: the database does not answer.
     """
+    TakeDown: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.TakeDownRequest, _catalog_service_pb2.TakeDownResponse]
+    """Takes a song or a release with its songs out of search, lists and playback, or puts it back. Resume points stay.
+    Asked again for what holds already, it answers the same again. Edges are told by the balancer's Purge.
+    INVALID_ARGUMENT: malformed id or no reason. NOT_FOUND: unknown song or release. UNAVAILABLE: the database does not answer.
+    """
+    Merge: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.MergeRequest, _catalog_service_pb2.MergeResponse]
+    """Makes one song, artist or release of two; the id that goes redirects to the one that stays, for ever: in queues, links
+    and resume points. Asked again, it answers the same again.
+    INVALID_ARGUMENT: malformed or equal ids. NOT_FOUND: unknown id. FAILED_PRECONDITION: `from_id` redirects to another one,
+    or releases come out at different moments. UNAVAILABLE: the database does not answer.
+    """
+    SetArtistAliases: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.SetArtistAliasesRequest, _catalog_service_pb2.SetArtistAliasesResponse]
+    """Sets the other names by which an artist is found; replaces those set before.
+    INVALID_ARGUMENT: malformed id, over 50 aliases, or one that has nothing to read. NOT_FOUND: unknown artist.
+    UNAVAILABLE: the database does not answer.
+    """
+    WatchChanges: _grpc.UnaryStreamMultiCallable[_catalog_service_pb2.WatchChangesRequest, _catalog_service_pb2.WatchChangesResponse]
+    """Every change of songs, artists and releases in the order of commits, from a cursor on, for as long as the client listens:
+    each at least once. INVALID_ARGUMENT: cursor not ours. OUT_OF_RANGE: the cursor is older than what is kept: read everything
+    anew. RESOURCE_EXHAUSTED: too many watchers. UNAVAILABLE: the database does not answer.
+    """
+    SetUser: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.SetUserRequest, _catalog_service_pb2.SetUserResponse]
+    """Makes an account, or sets the password of one.
+    INVALID_ARGUMENT: name or password malformed. ALREADY_EXISTS: the name is taken and `replace` is false.
+    UNAVAILABLE: the database does not answer.
+    """
 
 @_typing.type_check_only
 class CatalogAdminServiceAsyncStub(CatalogAdminServiceStub):
@@ -199,6 +352,32 @@ class CatalogAdminServiceAsyncStub(CatalogAdminServiceStub):
     """The release calendar: what comes out from now to `until_unix_ms`, soonest first, 250 songs a page. A release may go on
     on the next page.
     INVALID_ARGUMENT: cursor not ours. UNAVAILABLE: the database does not answer.
+    """
+    TakeDown: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.TakeDownRequest, _catalog_service_pb2.TakeDownResponse]  # type: ignore[assignment]
+    """Takes a song or a release with its songs out of search, lists and playback, or puts it back. Resume points stay.
+    Asked again for what holds already, it answers the same again. Edges are told by the balancer's Purge.
+    INVALID_ARGUMENT: malformed id or no reason. NOT_FOUND: unknown song or release. UNAVAILABLE: the database does not answer.
+    """
+    Merge: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.MergeRequest, _catalog_service_pb2.MergeResponse]  # type: ignore[assignment]
+    """Makes one song, artist or release of two; the id that goes redirects to the one that stays, for ever: in queues, links
+    and resume points. Asked again, it answers the same again.
+    INVALID_ARGUMENT: malformed or equal ids. NOT_FOUND: unknown id. FAILED_PRECONDITION: `from_id` redirects to another one,
+    or releases come out at different moments. UNAVAILABLE: the database does not answer.
+    """
+    SetArtistAliases: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.SetArtistAliasesRequest, _catalog_service_pb2.SetArtistAliasesResponse]  # type: ignore[assignment]
+    """Sets the other names by which an artist is found; replaces those set before.
+    INVALID_ARGUMENT: malformed id, over 50 aliases, or one that has nothing to read. NOT_FOUND: unknown artist.
+    UNAVAILABLE: the database does not answer.
+    """
+    WatchChanges: _aio.UnaryStreamMultiCallable[_catalog_service_pb2.WatchChangesRequest, _catalog_service_pb2.WatchChangesResponse]  # type: ignore[assignment]
+    """Every change of songs, artists and releases in the order of commits, from a cursor on, for as long as the client listens:
+    each at least once. INVALID_ARGUMENT: cursor not ours. OUT_OF_RANGE: the cursor is older than what is kept: read everything
+    anew. RESOURCE_EXHAUSTED: too many watchers. UNAVAILABLE: the database does not answer.
+    """
+    SetUser: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.SetUserRequest, _catalog_service_pb2.SetUserResponse]  # type: ignore[assignment]
+    """Makes an account, or sets the password of one.
+    INVALID_ARGUMENT: name or password malformed. ALREADY_EXISTS: the name is taken and `replace` is false.
+    UNAVAILABLE: the database does not answer.
     """
 
 class CatalogAdminServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -251,4 +430,109 @@ class CatalogAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: cursor not ours. UNAVAILABLE: the database does not answer.
         """
 
+    @_abc_1.abstractmethod
+    def TakeDown(
+        self,
+        request: _catalog_service_pb2.TakeDownRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.TakeDownResponse, _abc.Awaitable[_catalog_service_pb2.TakeDownResponse]]:
+        """Takes a song or a release with its songs out of search, lists and playback, or puts it back. Resume points stay.
+        Asked again for what holds already, it answers the same again. Edges are told by the balancer's Purge.
+        INVALID_ARGUMENT: malformed id or no reason. NOT_FOUND: unknown song or release. UNAVAILABLE: the database does not answer.
+        """
+
+    @_abc_1.abstractmethod
+    def Merge(
+        self,
+        request: _catalog_service_pb2.MergeRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.MergeResponse, _abc.Awaitable[_catalog_service_pb2.MergeResponse]]:
+        """Makes one song, artist or release of two; the id that goes redirects to the one that stays, for ever: in queues, links
+        and resume points. Asked again, it answers the same again.
+        INVALID_ARGUMENT: malformed or equal ids. NOT_FOUND: unknown id. FAILED_PRECONDITION: `from_id` redirects to another one,
+        or releases come out at different moments. UNAVAILABLE: the database does not answer.
+        """
+
+    @_abc_1.abstractmethod
+    def SetArtistAliases(
+        self,
+        request: _catalog_service_pb2.SetArtistAliasesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.SetArtistAliasesResponse, _abc.Awaitable[_catalog_service_pb2.SetArtistAliasesResponse]]:
+        """Sets the other names by which an artist is found; replaces those set before.
+        INVALID_ARGUMENT: malformed id, over 50 aliases, or one that has nothing to read. NOT_FOUND: unknown artist.
+        UNAVAILABLE: the database does not answer.
+        """
+
+    @_abc_1.abstractmethod
+    def WatchChanges(
+        self,
+        request: _catalog_service_pb2.WatchChangesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_catalog_service_pb2.WatchChangesResponse], _abc.AsyncIterator[_catalog_service_pb2.WatchChangesResponse]]:
+        """Every change of songs, artists and releases in the order of commits, from a cursor on, for as long as the client listens:
+        each at least once. INVALID_ARGUMENT: cursor not ours. OUT_OF_RANGE: the cursor is older than what is kept: read everything
+        anew. RESOURCE_EXHAUSTED: too many watchers. UNAVAILABLE: the database does not answer.
+        """
+
+    @_abc_1.abstractmethod
+    def SetUser(
+        self,
+        request: _catalog_service_pb2.SetUserRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.SetUserResponse, _abc.Awaitable[_catalog_service_pb2.SetUserResponse]]:
+        """Makes an account, or sets the password of one.
+        INVALID_ARGUMENT: name or password malformed. ALREADY_EXISTS: the name is taken and `replace` is false.
+        UNAVAILABLE: the database does not answer.
+        """
+
 def add_CatalogAdminServiceServicer_to_server(servicer: CatalogAdminServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
+
+class IndexServiceStub:
+    """The search index: one indexer at a time writes it, every catalog reads it. For operators, with their token."""
+
+    @_typing.overload
+    def __new__(cls, channel: _grpc.Channel) -> _Self: ...
+    @_typing.overload
+    def __new__(cls, channel: _aio.Channel) -> IndexServiceAsyncStub: ...
+    RebuildIndex: _grpc.UnaryStreamMultiCallable[_catalog_service_pb2.RebuildIndexRequest, _catalog_service_pb2.RebuildIndexResponse]
+    """Makes the index anew from the database beside the one in use, and puts it in its place; streams progress.
+    FAILED_PRECONDITION: this indexer is a standby, or a rebuild is under way. UNAVAILABLE: the database or store fails.
+    """
+    GetIndexStatus: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetIndexStatusRequest, _catalog_service_pb2.GetIndexStatusResponse]
+    """What the index holds, and how far behind it is."""
+
+@_typing.type_check_only
+class IndexServiceAsyncStub(IndexServiceStub):
+    """The search index: one indexer at a time writes it, every catalog reads it. For operators, with their token."""
+
+    def __init__(self, channel: _aio.Channel) -> None: ...
+    RebuildIndex: _aio.UnaryStreamMultiCallable[_catalog_service_pb2.RebuildIndexRequest, _catalog_service_pb2.RebuildIndexResponse]  # type: ignore[assignment]
+    """Makes the index anew from the database beside the one in use, and puts it in its place; streams progress.
+    FAILED_PRECONDITION: this indexer is a standby, or a rebuild is under way. UNAVAILABLE: the database or store fails.
+    """
+    GetIndexStatus: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetIndexStatusRequest, _catalog_service_pb2.GetIndexStatusResponse]  # type: ignore[assignment]
+    """What the index holds, and how far behind it is."""
+
+class IndexServiceServicer(metaclass=_abc_1.ABCMeta):
+    """The search index: one indexer at a time writes it, every catalog reads it. For operators, with their token."""
+
+    @_abc_1.abstractmethod
+    def RebuildIndex(
+        self,
+        request: _catalog_service_pb2.RebuildIndexRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_catalog_service_pb2.RebuildIndexResponse], _abc.AsyncIterator[_catalog_service_pb2.RebuildIndexResponse]]:
+        """Makes the index anew from the database beside the one in use, and puts it in its place; streams progress.
+        FAILED_PRECONDITION: this indexer is a standby, or a rebuild is under way. UNAVAILABLE: the database or store fails.
+        """
+
+    @_abc_1.abstractmethod
+    def GetIndexStatus(
+        self,
+        request: _catalog_service_pb2.GetIndexStatusRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_catalog_service_pb2.GetIndexStatusResponse, _abc.Awaitable[_catalog_service_pb2.GetIndexStatusResponse]]:
+        """What the index holds, and how far behind it is."""
+
+def add_IndexServiceServicer_to_server(servicer: IndexServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...

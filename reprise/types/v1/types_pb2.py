@@ -24,29 +24,35 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1creprise/types/v1/types.proto\x12\x10reprise.types.v1\"\xc4\x01\n\tRendition\x12\x14\n\x0crendition_id\x18\x01 \x01(\t\x12&\n\x05\x63odec\x18\x02 \x01(\x0e\x32\x17.reprise.types.v1.Codec\x12\x13\n\x0b\x62itrate_bps\x18\x03 \x01(\r\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x13\n\x0b\x64uration_ms\x18\x05 \x01(\r\x12\x16\n\x0esample_rate_hz\x18\x06 \x01(\r\x12\x10\n\x08\x63hannels\x18\x07 \x01(\r\x12\x11\n\tmime_type\x18\x08 \x01(\t\"e\n\x08Manifest\x12.\n\trendition\x18\x01 \x01(\x0b\x32\x1b.reprise.types.v1.Rendition\x12\x13\n\x0b\x63hunk_bytes\x18\x02 \x01(\r\x12\x14\n\x0c\x63hunk_sha256\x18\x03 \x01(\x0c\"E\n\x0eSignedManifest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"D\n\x0c\x41rtistCredit\x12\x11\n\tartist_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bjoin_phrase\x18\x03 \x01(\t\"<\n\x06\x41rtist\x12\x11\n\tartist_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tsort_name\x18\x03 \x01(\t\"~\n\x07Release\x12\x12\n\nrelease_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12/\n\x07\x61rtists\x18\x03 \x03(\x0b\x32\x1e.reprise.types.v1.ArtistCredit\x12\x0c\n\x04\x64\x61te\x18\x04 \x01(\t\x12\x11\n\tcover_url\x18\x05 \x01(\t\"\'\n\x05Genre\x12\x10\n\x08genre_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\xf0\x02\n\x04Song\x12\x0f\n\x07song_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12/\n\x07\x61rtists\x18\x03 \x03(\x0b\x32\x1e.reprise.types.v1.ArtistCredit\x12(\n\x05\x61lbum\x18\x04 \x01(\x0b\x32\x19.reprise.types.v1.Release\x12\'\n\x06genres\x18\x05 \x03(\x0b\x32\x17.reprise.types.v1.Genre\x12\x11\n\tcover_url\x18\x06 \x01(\t\x12\x11\n\taudio_url\x18\x07 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x08 \x01(\r\x12\x14\n\x0ctrack_number\x18\t \x01(\r\x12\x13\n\x0b\x64isc_number\x18\n \x01(\r\x12\x0c\n\x04\x64\x61te\x18\x0b \x01(\t\x12\x10\n\x08\x65xplicit\x18\x0c \x01(\x08\x12\r\n\x05isrcs\x18\r \x03(\t\x12/\n\nrenditions\x18\x0e \x03(\x0b\x32\x1b.reprise.types.v1.Rendition*M\n\x05\x43odec\x12\x15\n\x11\x43ODEC_UNSPECIFIED\x10\x00\x12\x0e\n\nCODEC_OPUS\x10\x01\x12\r\n\tCODEC_AAC\x10\x02\x12\x0e\n\nCODEC_FLAC\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1creprise/types/v1/types.proto\x12\x10reprise.types.v1\"\x85\x02\n\tRendition\x12\x14\n\x0crendition_id\x18\x01 \x01(\t\x12&\n\x05\x63odec\x18\x02 \x01(\x0e\x32\x17.reprise.types.v1.Codec\x12\x13\n\x0b\x62itrate_bps\x18\x03 \x01(\r\x12\x12\n\nsize_bytes\x18\x04 \x01(\x04\x12\x13\n\x0b\x64uration_ms\x18\x05 \x01(\r\x12\x16\n\x0esample_rate_hz\x18\x06 \x01(\r\x12\x10\n\x08\x63hannels\x18\x07 \x01(\r\x12\x11\n\tmime_type\x18\x08 \x01(\t\x12\x15\n\rdelay_samples\x18\t \x01(\r\x12\x17\n\x0fpadding_samples\x18\n \x01(\r\x12\x0f\n\x07samples\x18\x0b \x01(\x04\"M\n\x08Loudness\x12\x17\n\x0fintegrated_lufs\x18\x01 \x01(\x02\x12\x16\n\x0etrue_peak_dbtp\x18\x02 \x01(\x02\x12\x10\n\x08range_lu\x18\x03 \x01(\x02\"\x97\x01\n\x08Manifest\x12.\n\trendition\x18\x01 \x01(\x0b\x32\x1b.reprise.types.v1.Rendition\x12\x13\n\x0b\x63hunk_bytes\x18\x02 \x01(\r\x12\x14\n\x0c\x63hunk_sha256\x18\x03 \x01(\x0c\x12\x30\n\x08segments\x18\x04 \x01(\x0b\x32\x1e.reprise.types.v1.SegmentIndex\"y\n\x0cSegmentIndex\x12\x12\n\ninit_bytes\x18\x01 \x01(\r\x12\x14\n\x0cheader_bytes\x18\x02 \x01(\r\x12\x15\n\rsegment_bytes\x18\x03 \x03(\r\x12\x15\n\rsegment_ticks\x18\x04 \x03(\r\x12\x11\n\ttimescale\x18\x05 \x01(\r\"E\n\x0eSignedManifest\x12\x10\n\x08manifest\x18\x01 \x01(\x0c\x12\x0e\n\x06key_id\x18\x02 \x01(\t\x12\x11\n\tsignature\x18\x03 \x01(\x0c\"D\n\x0c\x41rtistCredit\x12\x11\n\tartist_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x13\n\x0bjoin_phrase\x18\x03 \x01(\t\"<\n\x06\x41rtist\x12\x11\n\tartist_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\x12\x11\n\tsort_name\x18\x03 \x01(\t\"\x8b\x02\n\x07Release\x12\x12\n\nrelease_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12/\n\x07\x61rtists\x18\x03 \x03(\x0b\x32\x1e.reprise.types.v1.ArtistCredit\x12\x0c\n\x04\x64\x61te\x18\x04 \x01(\t\x12\x11\n\tcover_url\x18\x05 \x01(\t\x12\x16\n\x0e\x63over_sizes_px\x18\x06 \x03(\r\x12+\n\x04kind\x18\x07 \x01(\x0e\x32\x1d.reprise.types.v1.ReleaseKind\x12\x18\n\x10release_group_id\x18\x08 \x01(\t\x12,\n\x08loudness\x18\t \x01(\x0b\x32\x1a.reprise.types.v1.Loudness\"\'\n\x05Genre\x12\x10\n\x08genre_id\x18\x01 \x01(\t\x12\x0c\n\x04name\x18\x02 \x01(\t\"\xb6\x03\n\x04Song\x12\x0f\n\x07song_id\x18\x01 \x01(\t\x12\r\n\x05title\x18\x02 \x01(\t\x12/\n\x07\x61rtists\x18\x03 \x03(\x0b\x32\x1e.reprise.types.v1.ArtistCredit\x12(\n\x05\x61lbum\x18\x04 \x01(\x0b\x32\x19.reprise.types.v1.Release\x12\'\n\x06genres\x18\x05 \x03(\x0b\x32\x17.reprise.types.v1.Genre\x12\x11\n\tcover_url\x18\x06 \x01(\t\x12\x11\n\taudio_url\x18\x07 \x01(\t\x12\x13\n\x0b\x64uration_ms\x18\x08 \x01(\r\x12\x14\n\x0ctrack_number\x18\t \x01(\r\x12\x13\n\x0b\x64isc_number\x18\n \x01(\r\x12\x0c\n\x04\x64\x61te\x18\x0b \x01(\t\x12\x10\n\x08\x65xplicit\x18\x0c \x01(\x08\x12\r\n\x05isrcs\x18\r \x03(\t\x12/\n\nrenditions\x18\x0e \x03(\x0b\x32\x1b.reprise.types.v1.Rendition\x12,\n\x08loudness\x18\x0f \x01(\x0b\x32\x1a.reprise.types.v1.Loudness\x12\x16\n\x0e\x63over_sizes_px\x18\x10 \x03(\r*M\n\x05\x43odec\x12\x15\n\x11\x43ODEC_UNSPECIFIED\x10\x00\x12\x0e\n\nCODEC_OPUS\x10\x01\x12\r\n\tCODEC_AAC\x10\x02\x12\x0e\n\nCODEC_FLAC\x10\x03*\xc3\x01\n\x0bReleaseKind\x12\x1c\n\x18RELEASE_KIND_UNSPECIFIED\x10\x00\x12\x16\n\x12RELEASE_KIND_ALBUM\x10\x01\x12\x17\n\x13RELEASE_KIND_SINGLE\x10\x02\x12\x13\n\x0fRELEASE_KIND_EP\x10\x03\x12\x1c\n\x18RELEASE_KIND_COMPILATION\x10\x04\x12\x1b\n\x17RELEASE_KIND_SOUNDTRACK\x10\x05\x12\x15\n\x11RELEASE_KIND_LIVE\x10\x06\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'reprise.types.v1.types_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CODEC']._serialized_start=1095
-  _globals['_CODEC']._serialized_end=1172
+  _globals['_CODEC']._serialized_start=1625
+  _globals['_CODEC']._serialized_end=1702
+  _globals['_RELEASEKIND']._serialized_start=1705
+  _globals['_RELEASEKIND']._serialized_end=1900
   _globals['_RENDITION']._serialized_start=51
-  _globals['_RENDITION']._serialized_end=247
-  _globals['_MANIFEST']._serialized_start=249
-  _globals['_MANIFEST']._serialized_end=350
-  _globals['_SIGNEDMANIFEST']._serialized_start=352
-  _globals['_SIGNEDMANIFEST']._serialized_end=421
-  _globals['_ARTISTCREDIT']._serialized_start=423
-  _globals['_ARTISTCREDIT']._serialized_end=491
-  _globals['_ARTIST']._serialized_start=493
-  _globals['_ARTIST']._serialized_end=553
-  _globals['_RELEASE']._serialized_start=555
-  _globals['_RELEASE']._serialized_end=681
-  _globals['_GENRE']._serialized_start=683
-  _globals['_GENRE']._serialized_end=722
-  _globals['_SONG']._serialized_start=725
-  _globals['_SONG']._serialized_end=1093
+  _globals['_RENDITION']._serialized_end=312
+  _globals['_LOUDNESS']._serialized_start=314
+  _globals['_LOUDNESS']._serialized_end=391
+  _globals['_MANIFEST']._serialized_start=394
+  _globals['_MANIFEST']._serialized_end=545
+  _globals['_SEGMENTINDEX']._serialized_start=547
+  _globals['_SEGMENTINDEX']._serialized_end=668
+  _globals['_SIGNEDMANIFEST']._serialized_start=670
+  _globals['_SIGNEDMANIFEST']._serialized_end=739
+  _globals['_ARTISTCREDIT']._serialized_start=741
+  _globals['_ARTISTCREDIT']._serialized_end=809
+  _globals['_ARTIST']._serialized_start=811
+  _globals['_ARTIST']._serialized_end=871
+  _globals['_RELEASE']._serialized_start=874
+  _globals['_RELEASE']._serialized_end=1141
+  _globals['_GENRE']._serialized_start=1143
+  _globals['_GENRE']._serialized_end=1182
+  _globals['_SONG']._serialized_start=1185
+  _globals['_SONG']._serialized_end=1623
 # @@protoc_insertion_point(module_scope)

@@ -39,6 +39,34 @@ CODEC_AAC: Codec.ValueType  # 2
 CODEC_FLAC: Codec.ValueType  # 3
 Global___Codec: _TypeAlias = Codec  # noqa: Y015
 
+class _ReleaseKind:
+    ValueType = _typing.NewType("ValueType", _builtins.int)
+    V: _TypeAlias = ValueType  # noqa: Y015
+
+class _ReleaseKindEnumTypeWrapper(_enum_type_wrapper._EnumTypeWrapper[_ReleaseKind.ValueType], _builtins.type):
+    DESCRIPTOR: _descriptor.EnumDescriptor
+    RELEASE_KIND_UNSPECIFIED: _ReleaseKind.ValueType  # 0
+    """Not known."""
+    RELEASE_KIND_ALBUM: _ReleaseKind.ValueType  # 1
+    RELEASE_KIND_SINGLE: _ReleaseKind.ValueType  # 2
+    RELEASE_KIND_EP: _ReleaseKind.ValueType  # 3
+    RELEASE_KIND_COMPILATION: _ReleaseKind.ValueType  # 4
+    RELEASE_KIND_SOUNDTRACK: _ReleaseKind.ValueType  # 5
+    RELEASE_KIND_LIVE: _ReleaseKind.ValueType  # 6
+
+class ReleaseKind(_ReleaseKind, metaclass=_ReleaseKindEnumTypeWrapper):
+    """What kind of publication a release is."""
+
+RELEASE_KIND_UNSPECIFIED: ReleaseKind.ValueType  # 0
+"""Not known."""
+RELEASE_KIND_ALBUM: ReleaseKind.ValueType  # 1
+RELEASE_KIND_SINGLE: ReleaseKind.ValueType  # 2
+RELEASE_KIND_EP: ReleaseKind.ValueType  # 3
+RELEASE_KIND_COMPILATION: ReleaseKind.ValueType  # 4
+RELEASE_KIND_SOUNDTRACK: ReleaseKind.ValueType  # 5
+RELEASE_KIND_LIVE: ReleaseKind.ValueType  # 6
+Global___ReleaseKind: _TypeAlias = ReleaseKind  # noqa: Y015
+
 @_typing.final
 class Rendition(_message.Message):
     """One immutable encoding of a song: one S3 object."""
@@ -53,6 +81,9 @@ class Rendition(_message.Message):
     SAMPLE_RATE_HZ_FIELD_NUMBER: _builtins.int
     CHANNELS_FIELD_NUMBER: _builtins.int
     MIME_TYPE_FIELD_NUMBER: _builtins.int
+    DELAY_SAMPLES_FIELD_NUMBER: _builtins.int
+    PADDING_SAMPLES_FIELD_NUMBER: _builtins.int
+    SAMPLES_FIELD_NUMBER: _builtins.int
     rendition_id: _builtins.str
     """Lower-case hex SHA-256 of the rendition's bytes (64 characters)."""
     codec: Global___Codec.ValueType
@@ -64,6 +95,12 @@ class Rendition(_message.Message):
     channels: _builtins.int
     mime_type: _builtins.str
     """Of the container with codecs parameter, such as `audio/mp4; codecs="opus"`."""
+    delay_samples: _builtins.int
+    """Samples per channel at `sample_rate_hz` that a decoder makes before the song begins: to be left out for gapless play."""
+    padding_samples: _builtins.int
+    """Samples per channel that a decoder makes after the song has ended: to be left out likewise."""
+    samples: _builtins.int
+    """Samples per channel of the song itself; 0 when it is not known (imported before it was measured)."""
     def __init__(
         self,
         *,
@@ -75,14 +112,47 @@ class Rendition(_message.Message):
         sample_rate_hz: _builtins.int = ...,
         channels: _builtins.int = ...,
         mime_type: _builtins.str = ...,
+        delay_samples: _builtins.int = ...,
+        padding_samples: _builtins.int = ...,
+        samples: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["bitrate_bps", b"bitrate_bps", "channels", b"channels", "codec", b"codec", "duration_ms", b"duration_ms", "mime_type", b"mime_type", "rendition_id", b"rendition_id", "sample_rate_hz", b"sample_rate_hz", "size_bytes", b"size_bytes"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["bitrate_bps", b"bitrate_bps", "channels", b"channels", "codec", b"codec", "delay_samples", b"delay_samples", "duration_ms", b"duration_ms", "mime_type", b"mime_type", "padding_samples", b"padding_samples", "rendition_id", b"rendition_id", "sample_rate_hz", b"sample_rate_hz", "samples", b"samples", "size_bytes", b"size_bytes"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Rendition: _TypeAlias = Rendition  # noqa: Y015
+
+@_typing.final
+class Loudness(_message.Message):
+    """What is measured by EBU R128 (ITU-R BS.1770)."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INTEGRATED_LUFS_FIELD_NUMBER: _builtins.int
+    TRUE_PEAK_DBTP_FIELD_NUMBER: _builtins.int
+    RANGE_LU_FIELD_NUMBER: _builtins.int
+    integrated_lufs: _builtins.float
+    """Integrated loudness in LUFS."""
+    true_peak_dbtp: _builtins.float
+    """In dBTP."""
+    range_lu: _builtins.float
+    """Loudness range in LU."""
+    def __init__(
+        self,
+        *,
+        integrated_lufs: _builtins.float = ...,
+        true_peak_dbtp: _builtins.float = ...,
+        range_lu: _builtins.float = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["integrated_lufs", b"integrated_lufs", "range_lu", b"range_lu", "true_peak_dbtp", b"true_peak_dbtp"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Loudness: _TypeAlias = Loudness  # noqa: Y015
 
 @_typing.final
 class Manifest(_message.Message):
@@ -93,26 +163,71 @@ class Manifest(_message.Message):
     RENDITION_FIELD_NUMBER: _builtins.int
     CHUNK_BYTES_FIELD_NUMBER: _builtins.int
     CHUNK_SHA256_FIELD_NUMBER: _builtins.int
+    SEGMENTS_FIELD_NUMBER: _builtins.int
     chunk_bytes: _builtins.int
     """Size of every chunk but the last; 65536."""
     chunk_sha256: _builtins.bytes
     """SHA-256 of each chunk in order, 32 bytes each, concatenated."""
     @_builtins.property
     def rendition(self) -> Global___Rendition: ...
+    @_builtins.property
+    def segments(self) -> Global___SegmentIndex:
+        """Where the rendition may be cut for HLS: its first bytes initialise a decoder, then come segments without a gap."""
+
     def __init__(
         self,
         *,
         rendition: Global___Rendition | None = ...,
         chunk_bytes: _builtins.int = ...,
         chunk_sha256: _builtins.bytes = ...,
+        segments: Global___SegmentIndex | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["rendition", b"rendition"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["rendition", b"rendition", "segments", b"segments"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_bytes", b"chunk_bytes", "chunk_sha256", b"chunk_sha256", "rendition", b"rendition"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["chunk_bytes", b"chunk_bytes", "chunk_sha256", b"chunk_sha256", "rendition", b"rendition", "segments", b"segments"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Manifest: _TypeAlias = Manifest  # noqa: Y015
+
+@_typing.final
+class SegmentIndex(_message.Message):
+    """The segments of a rendition in order; both lists have one entry a segment. Empty in manifests of older imports."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    INIT_BYTES_FIELD_NUMBER: _builtins.int
+    HEADER_BYTES_FIELD_NUMBER: _builtins.int
+    SEGMENT_BYTES_FIELD_NUMBER: _builtins.int
+    SEGMENT_TICKS_FIELD_NUMBER: _builtins.int
+    TIMESCALE_FIELD_NUMBER: _builtins.int
+    init_bytes: _builtins.int
+    """Bytes before the first segment: `ftyp` and `moov`, and the index (`sidx`)."""
+    header_bytes: _builtins.int
+    """How many of those are needed to initialise a decoder: `ftyp` and `moov`."""
+    timescale: _builtins.int
+    @_builtins.property
+    def segment_bytes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]: ...
+    @_builtins.property
+    def segment_ticks(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """In ticks of 1/`timescale` s."""
+
+    def __init__(
+        self,
+        *,
+        init_bytes: _builtins.int = ...,
+        header_bytes: _builtins.int = ...,
+        segment_bytes: _abc.Iterable[_builtins.int] | None = ...,
+        segment_ticks: _abc.Iterable[_builtins.int] | None = ...,
+        timescale: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["header_bytes", b"header_bytes", "init_bytes", b"init_bytes", "segment_bytes", b"segment_bytes", "segment_ticks", b"segment_ticks", "timescale", b"timescale"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SegmentIndex: _TypeAlias = SegmentIndex  # noqa: Y015
 
 @_typing.final
 class SignedManifest(_message.Message):
@@ -204,14 +319,29 @@ class Release(_message.Message):
     ARTISTS_FIELD_NUMBER: _builtins.int
     DATE_FIELD_NUMBER: _builtins.int
     COVER_URL_FIELD_NUMBER: _builtins.int
+    COVER_SIZES_PX_FIELD_NUMBER: _builtins.int
+    KIND_FIELD_NUMBER: _builtins.int
+    RELEASE_GROUP_ID_FIELD_NUMBER: _builtins.int
+    LOUDNESS_FIELD_NUMBER: _builtins.int
     release_id: _builtins.str
     title: _builtins.str
     date: _builtins.str
     """ISO 8601, as precise as known: "2004", "2004-05" or "2004-05-01"; empty when unknown."""
     cover_url: _builtins.str
     """Path on the catalog's HTTP port ("/covers/<id>"); empty when there is none."""
+    kind: Global___ReleaseKind.ValueType
+    release_group_id: _builtins.str
+    """All editions of an album are in one group; lists of releases show one of each."""
     @_builtins.property
     def artists(self) -> _containers.RepeatedCompositeFieldContainer[Global___ArtistCredit]: ...
+    @_builtins.property
+    def cover_sizes_px(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Edge lengths in pixels in which the cover is there too, ascending: "/covers/<id>/<px>"."""
+
+    @_builtins.property
+    def loudness(self) -> Global___Loudness:
+        """Over all of its songs in order; unset when it was not measured."""
+
     def __init__(
         self,
         *,
@@ -220,10 +350,14 @@ class Release(_message.Message):
         artists: _abc.Iterable[Global___ArtistCredit] | None = ...,
         date: _builtins.str = ...,
         cover_url: _builtins.str = ...,
+        cover_sizes_px: _abc.Iterable[_builtins.int] | None = ...,
+        kind: Global___ReleaseKind.ValueType = ...,
+        release_group_id: _builtins.str = ...,
+        loudness: Global___Loudness | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["loudness", b"loudness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["artists", b"artists", "cover_url", b"cover_url", "date", b"date", "release_id", b"release_id", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["artists", b"artists", "cover_sizes_px", b"cover_sizes_px", "cover_url", b"cover_url", "date", b"date", "kind", b"kind", "loudness", b"loudness", "release_group_id", b"release_group_id", "release_id", b"release_id", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -271,6 +405,8 @@ class Song(_message.Message):
     EXPLICIT_FIELD_NUMBER: _builtins.int
     ISRCS_FIELD_NUMBER: _builtins.int
     RENDITIONS_FIELD_NUMBER: _builtins.int
+    LOUDNESS_FIELD_NUMBER: _builtins.int
+    COVER_SIZES_PX_FIELD_NUMBER: _builtins.int
     song_id: _builtins.str
     title: _builtins.str
     cover_url: _builtins.str
@@ -297,6 +433,14 @@ class Song(_message.Message):
     def isrcs(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
     @_builtins.property
     def renditions(self) -> _containers.RepeatedCompositeFieldContainer[Global___Rendition]: ...
+    @_builtins.property
+    def loudness(self) -> Global___Loudness:
+        """Unset when it was not measured."""
+
+    @_builtins.property
+    def cover_sizes_px(self) -> _containers.RepeatedScalarFieldContainer[_builtins.int]:
+        """Of `cover_url`, as in Release."""
+
     def __init__(
         self,
         *,
@@ -314,10 +458,12 @@ class Song(_message.Message):
         explicit: _builtins.bool = ...,
         isrcs: _abc.Iterable[_builtins.str] | None = ...,
         renditions: _abc.Iterable[Global___Rendition] | None = ...,
+        loudness: Global___Loudness | None = ...,
+        cover_sizes_px: _abc.Iterable[_builtins.int] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["album", b"album"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "loudness", b"loudness"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artists", b"artists", "audio_url", b"audio_url", "cover_url", b"cover_url", "date", b"date", "disc_number", b"disc_number", "duration_ms", b"duration_ms", "explicit", b"explicit", "genres", b"genres", "isrcs", b"isrcs", "renditions", b"renditions", "song_id", b"song_id", "title", b"title", "track_number", b"track_number"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["album", b"album", "artists", b"artists", "audio_url", b"audio_url", "cover_sizes_px", b"cover_sizes_px", "cover_url", b"cover_url", "date", b"date", "disc_number", b"disc_number", "duration_ms", b"duration_ms", "explicit", b"explicit", "genres", b"genres", "isrcs", b"isrcs", "loudness", b"loudness", "renditions", b"renditions", "song_id", b"song_id", "title", b"title", "track_number", b"track_number"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

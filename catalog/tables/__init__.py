@@ -1,0 +1,59 @@
+"""The schema as SQLAlchemy Core tables: what queries are written against. Created by `migrations`; a test proves both agree.
+
+Keys have collation "C": their order is that of code points on every server, so a cursor stays valid across library upgrades
+and replicas.
+"""
+
+from catalog.tables.columns import metadata
+from catalog.tables.derived import outbox, popularity, song_card, song_search, vocabulary
+from catalog.tables.listeners import account, device, progress, progress_pointer, session
+from catalog.tables.songs import (
+    artist,
+    artist_alias,
+    artist_credit,
+    artist_credit_name,
+    genre,
+    image,
+    medium,
+    normaliser,
+    recording,
+    recording_genre,
+    recording_isrc,
+    redirect,
+    release,
+    release_group,
+    rendition,
+    source,
+    track,
+)
+
+__all__ = [
+    "account",
+    "artist",
+    "artist_alias",
+    "artist_credit",
+    "artist_credit_name",
+    "device",
+    "genre",
+    "image",
+    "medium",
+    "metadata",
+    "normaliser",
+    "outbox",
+    "popularity",
+    "progress",
+    "progress_pointer",
+    "recording",
+    "recording_genre",
+    "recording_isrc",
+    "redirect",
+    "release",
+    "release_group",
+    "rendition",
+    "session",
+    "song_card",
+    "song_search",
+    "source",
+    "track",
+    "vocabulary",
+]

@@ -1,0 +1,75 @@
+"""What is derived from songs and could be made again: cards, popularity, words for search; and the outbox of changes."""
+
+import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
+from sqlalchemy.types import UserDefinedType
+
+from catalog.tables.columns import KEY, metadata, moment, ref
+
+
+class Xid8(UserDefinedType[int]):
+    """The number of a transaction, which never wraps (PostgreSQL's xid8); an integer in Python."""
+
+    cache_ok = True
+
+    def get_col_spec(self, **kw: object) -> str:
+        return "xid8"
+
+
+# The serialised `reprise.types.v1.Song`: lists and searches send it as it is. Written in the transaction that changes any part.
+song_card = sa.Table(
+    "song_card",
+    metadata,
+    ref("recording_id", "recording.id", primary_key=True),
+    sa.Column("message", sa.LargeBinary, nullable=False),
+)
+# How much a song, artist or release was played lately: see `popularity`. Apart from what it is of, because it changes often.
+popularity = sa.Table(
+    "popularity",
+    metadata,
+    # The number of `reprise.catalog.v1.EntityKind`.
+    sa.Column("kind", sa.SmallInteger, primary_key=True, autoincrement=False),
+    sa.Column("entity_id", sa.Uuid(), primary_key=True),
+    sa.Column("score", sa.Double, nullable=False),
+    sa.Index(None, "kind", "score", "entity_id"),
+)
+# Every change of songs, artists and releases. Read in the order (xid, sequence), and only below the oldest transaction that
+# still runs: what commits later cannot appear before what was read.
+outbox = sa.Table(
+    "outbox",
+    metadata,
+    sa.Column("sequence", sa.BigInteger, sa.Identity(always=True), primary_key=True),
+    sa.Column("xid", Xid8(), nullable=False, server_default=sa.text("pg_current_xact_id()")),
+    sa.Column("kind", sa.SmallInteger, nullable=False),
+    sa.Column("entity_id", sa.Uuid(), nullable=False),
+    sa.Column("gone", sa.Boolean, nullable=False, server_default=sa.false()),
+    sa.Column("redirected_to", sa.Uuid()),
+    moment("at", server_default=sa.text("now()")),
+    sa.Index(None, "xid", "sequence"),
+)
+
+song_search = sa.Table(
+    "song_search",
+    metadata,
+    ref("recording_id", "recording.id", primary_key=True),
+    sa.Column("title_key", KEY, nullable=False),
+    sa.Column("artist_key", KEY, nullable=False),
+    sa.Column("exact_titles", ARRAY(sa.Text), nullable=False),
+    sa.Column("exact_names", ARRAY(sa.Text), nullable=False),
+    sa.Column("words", TSVECTOR, nullable=False),
+    moment("available_from", nullable=True),
+    sa.Index(None, "title_key", "recording_id"),
+    sa.Index(None, "artist_key", "recording_id"),
+    sa.Index(None, "exact_titles", postgresql_using="gin"),
+    sa.Index(None, "exact_names", postgresql_using="gin"),
+    sa.Index(None, "words", postgresql_using="gin"),
+)
+# Every word of the catalog, with its `spelling.deletions`.
+vocabulary = sa.Table(
+    "vocabulary",
+    metadata,
+    sa.Column("word", KEY, primary_key=True),
+    sa.Column("deletions", ARRAY(sa.Text), nullable=False),
+    sa.Index(None, "deletions", postgresql_using="gin"),
+    sa.Index("ix_vocabulary_trigrams", "word", postgresql_using="gin", postgresql_ops={"word": "gin_trgm_ops"}),
+)
