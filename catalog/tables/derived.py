@@ -12,7 +12,7 @@ class Xid8(UserDefinedType[int]):
 
     cache_ok = True
 
-    def get_col_spec(self, **kw: object) -> str:
+    def get_col_spec(self, **_: object) -> str:
         return "xid8"
 
 
