@@ -27,7 +27,8 @@ PURE = frozenset(
         "balancer.replicas", "balancer.scaling", "balancer.self_doubt", "balancer.spill", "balancer.standings",
         "balancer.steering", "balancer.utilisation", "balancer.views", "balancer.want",
         "catalog.cursors", "catalog.listing", "catalog.model", "catalog.moments", "catalog.normalise",
-        "catalog.operators", "catalog.publication", "catalog.query", "catalog.resume", "catalog.spelling",
+        "catalog.operators", "catalog.publication", "catalog.query", "catalog.resume", "catalog.sessions.listeners",
+        "catalog.spelling",
         "edge_node.breaker", "edge_node.coalescing", "edge_node.disk_admission", "edge_node.eviction", "edge_node.heat",
         "edge_node.homes", "edge_node.origin_budget", "edge_node.pages", "edge_node.play_stream", "edge_node.ranges",
         "edge_node.scrub_pace", "edge_node.sessions", "edge_node.sidecar", "edge_node.sources", "edge_node.tally",
@@ -36,6 +37,7 @@ PURE = frozenset(
         "reprise.chunks", "reprise.cli.failover", "reprise.cli.restart", "reprise.cli.when", "reprise.errors", "reprise.grants",
         "reprise.grpc_web_frames",
         "reprise.http_head", "reprise.http_message", "reprise.ids", "reprise.manifests", "reprise.placement",
+        "reprise.session_tokens",
     }
 )  # fmt: skip
 PURE_MAY_IMPORT = frozenset(
@@ -43,8 +45,8 @@ PURE_MAY_IMPORT = frozenset(
         "base64", "binascii", "bisect", "collections", "dataclasses", "datetime", "email", "enum", "functools", "hashlib",
         "heapq", "hmac", "http", "ipaddress", "itertools", "json", "math", "re", "struct", "typing", "unicodedata", "urllib",
         "uuid", "zlib",
-        # Computation only: CBOR, signatures, a mapping with a bound, protobuf's error.
-        "cbor2", "cryptography", "cachetools", "google",
+        # Computation only: CBOR, JWT, signatures, a mapping with a bound, protobuf's error.
+        "cbor2", "jwt", "cryptography", "cachetools", "google",
     }
 )  # fmt: skip
 

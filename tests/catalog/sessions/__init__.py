@@ -1,0 +1,1 @@
+"""Promises of accounts, sessions and their tokens."""
