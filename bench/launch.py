@@ -100,7 +100,7 @@ class Server:
 
     @property
     def pids(self) -> list[int]:
-        return _tree(self.process.pid) + [pid for server in self.behind for pid in server.pids]
+        return tree(self.process.pid) + [pid for server in self.behind for pid in server.pids]
 
     def cpu_s(self) -> float:
         return sum(map(cpu_s, self.pids))
@@ -177,7 +177,7 @@ def _answers(port: int, path: str, tls: bool) -> bool:
         return False
 
 
-def _tree(pid: int) -> list[int]:
+def tree(pid: int) -> list[int]:
     """`pid` and all that it started, the dead left out."""
     try:
         children = [
@@ -185,7 +185,7 @@ def _tree(pid: int) -> list[int]:
         ]
     except FileNotFoundError:
         return []
-    return [pid, *(one for child in children for one in _tree(child))]
+    return [pid, *(one for child in children for one in tree(child))]
 
 
 def _stat(pid: int) -> list[str]:

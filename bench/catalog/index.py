@@ -1,0 +1,64 @@
+"""Waits for the indexer to catch up with what was loaded, and asks what it made."""
+
+import asyncio
+import secrets
+import time
+from dataclasses import dataclass
+
+import grpc
+
+from bench import report
+from bench.launch import Missing, Server
+from bench.songs import MESH_KEY
+from reprise import grants, rpc
+from reprise.catalog.v1.catalog_service_pb2 import GetIndexStatusRequest, RebuildIndexRequest, SearchRequest
+from reprise.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub, IndexServiceStub
+
+REBUILD_S_MAX, SEEN_S_MAX, POLL_S, TOKEN_S = 3600.0, 120.0, 0.2, 7200
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """`seconds` from the start of a rebuild until it is done."""
+
+    seconds: float
+    documents: int
+    size_bytes: int
+
+
+def operator_token() -> str:
+    """An operator's, for any service of the run."""
+    claims = grants.Claims(
+        scope=grants.OPERATOR,
+        issuer=grants.OPERATOR,
+        audience="mesh",
+        subject=grants.OPERATOR,
+        grant_id=secrets.token_urlsafe(9),
+        expires_unix_s=int(time.time()) + TOKEN_S,
+    )
+    return grants.mint(claims, grants.OPERATOR, grants.derive_key(MESH_KEY, grants.OPERATOR))
+
+
+async def rebuild(catalog: Server, indexer: Server) -> Index:
+    """Makes the index from the database, and returns when the catalog answers with it. Raises Missing."""
+    token = rpc.bearer_metadata(operator_token())
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{indexer.grpc_port}") as channel:
+        stub = IndexServiceStub(channel)
+        began = time.perf_counter()
+        async for step in stub.RebuildIndex(RebuildIndexRequest(), metadata=token, timeout=REBUILD_S_MAX):
+            report.say(f"index: {step.step}, {step.done:,} of about {step.total_estimate:,}")
+        seconds = time.perf_counter() - began
+        status = await stub.GetIndexStatus(GetIndexStatusRequest(), metadata=token, timeout=10)
+    await _seen(catalog)
+    return Index(seconds, status.documents, status.size_bytes)
+
+
+async def _seen(catalog: Server) -> None:
+    """Returns when the catalog answers with an index."""
+    give_up = time.monotonic() + SEEN_S_MAX
+    async with grpc.aio.insecure_channel(f"127.0.0.1:{catalog.grpc_port}") as channel:
+        stub = CatalogServiceStub(channel)
+        while (await stub.Search(SearchRequest(query="love"), timeout=10)).partial:
+            if time.monotonic() > give_up:
+                raise Missing(f"the catalog did not take the index within {SEEN_S_MAX:.0f} s")
+            await asyncio.sleep(POLL_S)
