@@ -1,9 +1,18 @@
 """What the catalog knows, as plain values. Ids are UUIDs in canonical text; digests are lower-case hex."""
 
 from dataclasses import dataclass
+from enum import IntEnum
 
 # On the catalog's HTTP port; the digest of the image follows.
 COVERS_PATH = "/covers/"
+
+
+class EntityKind(IntEnum):
+    """What changes, merges and is searched; numbered as `reprise.catalog.v1.EntityKind`."""
+
+    SONG = 1
+    ARTIST = 2
+    RELEASE = 3
 
 
 @dataclass(frozen=True, slots=True)
