@@ -92,7 +92,7 @@ class IndexWriter(Protocol):
         ...
 
     def apply(self, entries: Sequence[Entry], gone: Sequence[tuple[EntityKind, uuid.UUID]]) -> None:
-        """Puts entries in, in place of what was there by their ids, and takes out what is gone. Nobody sees it before `commit`."""
+        """Puts entries in place of what their ids were, and takes out what is gone. Nobody sees it before `commit`."""
         ...
 
     def commit(self, checkpoint: str) -> None:
