@@ -5,7 +5,7 @@ and replicas.
 """
 
 from catalog.tables.columns import metadata
-from catalog.tables.derived import outbox, popularity, song_card, song_search, vocabulary
+from catalog.tables.derived import outbox, outbox_pruned, popularity, song_card, song_search, vocabulary
 from catalog.tables.listeners import account, device, progress, progress_pointer, session
 from catalog.tables.songs import (
     artist,
@@ -40,6 +40,7 @@ __all__ = [
     "metadata",
     "normaliser",
     "outbox",
+    "outbox_pruned",
     "popularity",
     "progress",
     "progress_pointer",

@@ -47,6 +47,13 @@ outbox = sa.Table(
     moment("at", server_default=sa.text("now()")),
     sa.Index(None, "xid", "sequence"),
 )
+# One row: the last change that was dropped.
+outbox_pruned = sa.Table(
+    "outbox_pruned",
+    metadata,
+    sa.Column("xid", Xid8(), primary_key=True, autoincrement=False),
+    sa.Column("sequence", sa.BigInteger, nullable=False),
+)
 
 song_search = sa.Table(
     "song_search",

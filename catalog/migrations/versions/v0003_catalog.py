@@ -126,6 +126,8 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX ix_outbox_xid_sequence ON outbox (xid, sequence)",
+    "CREATE TABLE outbox_pruned (xid xid8 CONSTRAINT pk_outbox_pruned PRIMARY KEY, sequence bigint NOT NULL)",
+    "INSERT INTO outbox_pruned VALUES ('0', 0)",
     # Listeners
     """
     CREATE TABLE account (

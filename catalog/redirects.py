@@ -1,0 +1,19 @@
+"""Ids that were merged away, and what they mean now. Never a chain: one look-up is enough (see `merging`)."""
+
+import uuid
+from collections.abc import Sequence
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from catalog import tables as t
+from catalog.model import EntityKind
+
+
+async def resolve(
+    connection: AsyncConnection, kind: EntityKind, ids: Sequence[uuid.UUID]
+) -> dict[uuid.UUID, uuid.UUID]:
+    """Old id to new, for those of `ids` that were merged away; all others stand for themselves."""
+    redirect = t.redirect.c
+    statement = sa.select(redirect.old_id, redirect.new_id).where(redirect.kind == kind, redirect.old_id.in_(ids))
+    return {row.old_id: row.new_id for row in await connection.execute(statement)}
