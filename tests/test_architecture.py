@@ -26,7 +26,7 @@ PURE = frozenset(
         "balancer.preheat_plan", "balancer.purges", "balancer.ramp", "balancer.regions", "balancer.renditions",
         "balancer.replicas", "balancer.scaling", "balancer.self_doubt", "balancer.spill", "balancer.standings",
         "balancer.steering", "balancer.utilisation", "balancer.views", "balancer.want",
-        "catalog.cursors", "catalog.listing", "catalog.model", "catalog.moments", "catalog.normalise",
+        "catalog.cursors", "catalog.database.positions", "catalog.listing", "catalog.model", "catalog.moments", "catalog.normalise",
         "catalog.operators", "catalog.publication", "catalog.query", "catalog.resume", "catalog.sessions.listeners",
         "catalog.spelling",
         "edge_node.breaker", "edge_node.coalescing", "edge_node.disk_admission", "edge_node.eviction", "edge_node.heat",

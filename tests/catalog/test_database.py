@@ -151,3 +151,11 @@ async def test_failed_work_leaves_nothing(far: Database) -> None:
         await far.write(fail)
     rows = await far.read(lambda connection: connection.execute(sa.text("SELECT * FROM leftover")))
     assert rows.all() == []
+
+
+async def test_a_write_tells_a_position_that_later_writes_pass(far: Database) -> None:
+    _, first = await far.write_at(lambda connection: connection.execute(sa.text("CREATE TABLE positioned (x int)")))
+    _, second = await far.write_at(lambda connection: connection.execute(sa.text("DROP TABLE positioned")))
+    assert first < second
+    assert first.timeline == 1
+    assert await far.read_fresh(one, second) == (1, False)

@@ -11,10 +11,12 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-import asyncpg
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 
+from catalog.database.connecting import connect
+from catalog.database.failures import FAILURES, cause_of
+from catalog.database.positions import Position, lsn_of
 from catalog.metrics import CatalogMetrics
 from reprise.errors import Unavailable
 from reprise.log import get_logger
@@ -25,11 +27,9 @@ Work = Callable[[AsyncConnection], Awaitable[T]]
 
 POOL_WAIT_S = 1.0
 PROBE_INTERVAL_S = 0.5
-FAILURES = (sa.exc.DBAPIError, sa.exc.TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
-# SQLSTATE classes: connection, resources, operator intervention, system error; and states of their own: read-only (a
-# standby after a failover), lock not available.
-_OUTAGES = ("08", "53", "57", "58", "25006", "55P03", "28", "3D")
-_LOST_RACES = ("40",)
+# The end of the log, and the name of its file: from its first eight digits on a timeline is true as soon as it began, while
+# the control file tells it only after the next checkpoint.
+_POSITION = sa.text("SELECT pg_current_wal_insert_lsn()::text, pg_walfile_name(pg_current_wal_insert_lsn())")
 
 
 class Database:
@@ -57,13 +57,23 @@ class Database:
         self.deadline_s = connect_timeout_s + statement_timeout_s + POOL_WAIT_S
         self.missing = "the database was not asked yet"
 
-    async def read(self, work: Work[T]) -> T:
+    async def read(self, work: Work[T], at_least: Position | None = None) -> T:
         """The result of `work`, outside a transaction. Raises Unavailable."""
-        return await self._run(work, self._autocommit)
+        return (await self.read_fresh(work, at_least))[0]
+
+    async def read_fresh(self, work: Work[T], at_least: Position | None) -> tuple[T, bool]:
+        """As `read`, and whether it was stale: no server that has seen `at_least` answered."""
+        del at_least  # the one server has seen everything
+        return await self._run(work, self._autocommit), False
 
     async def write(self, work: Work[T]) -> T:
         """The result of `work`, committed when this returns. Raises Unavailable: then it may have been committed or not."""
         return await self._run(work, self._engine)
+
+    async def write_at(self, work: Work[T]) -> tuple[T, Position]:
+        """As `write`, and a position by which the result was committed: what reads it must have seen that."""
+        result = await self._run(work, self._engine)
+        return result, await self._run(_position, self._autocommit)
 
     async def watch(self) -> None:
         """Keeps `missing` true to the facts until cancelled."""
@@ -95,7 +105,7 @@ class Database:
                 if cause is None:
                     raise
                 self._metrics.database_failures.labels(cause).inc()
-                if not again or cause not in ("disconnected", "lost_race"):
+                if not again or cause not in ("disconnected", "read_only", "lost_race"):
                     raise Unavailable(
                         f"the catalog's database does not answer ({cause}): try again", retry_after_s=1
                     ) from None
@@ -106,36 +116,6 @@ class Database:
             return await work(connection)
 
 
-async def connect(dsn: str, connect_timeout_s: float, statement_timeout_s: float | None) -> asyncpg.Connection:
-    """A connection to `dsn`, as libpq reads it. Without `statement_timeout_s`, statements may run on: for migrations."""
-    settings = {
-        "application_name": "reprise-catalog",
-        # Plans for the values at hand: a prefix of one letter and one of eight need different ones.
-        "plan_cache_mode": "force_custom_plan",
-        # Two edits in a word of eight letters leave about a fifth of its trigrams; `spelling` decides what is close enough.
-        "pg_trgm.similarity_threshold": "0.2",
-    }
-    if statement_timeout_s is not None:
-        settings["statement_timeout"] = str(int(statement_timeout_s * 1000))
-        settings["idle_in_transaction_session_timeout"] = str(int(statement_timeout_s * 4000))
-    client_timeout_s = None if statement_timeout_s is None else statement_timeout_s + 0.5
-    return await asyncpg.connect(
-        dsn, timeout=connect_timeout_s, command_timeout=client_timeout_s, server_settings=settings
-    )
-
-
-def cause_of(failure: Exception) -> str | None:
-    """Why the database did not serve a request, as a metric label; None for an error of ours, such as wrong SQL."""
-    if isinstance(failure, sa.exc.TimeoutError):
-        return "pool_full"
-    origin = failure.orig if isinstance(failure, sa.exc.DBAPIError) else failure
-    state = getattr(origin, "sqlstate", None) or ""
-    if state.startswith(_LOST_RACES):
-        return "lost_race"
-    if isinstance(origin, TimeoutError) or state == "57014":
-        return "timeout"
-    if isinstance(failure, sa.exc.DBAPIError) and (failure.connection_invalidated or state.startswith(_OUTAGES)):
-        return "disconnected"
-    if isinstance(origin, OSError | asyncpg.InterfaceError) or state.startswith(_OUTAGES):
-        return "unreachable"
-    return None
+async def _position(connection: AsyncConnection) -> Position:
+    lsn, file_name = (await connection.execute(_POSITION)).one()
+    return Position(int(file_name[:8], 16), lsn_of(lsn))

@@ -1,0 +1,21 @@
+"""Opens one connection to PostgreSQL, with the settings that the catalog's queries rely on."""
+
+import asyncpg
+
+
+async def connect(dsn: str, connect_timeout_s: float, statement_timeout_s: float | None) -> asyncpg.Connection:
+    """A connection to `dsn`, as libpq reads it. Without `statement_timeout_s`, statements may run on: for migrations."""
+    settings = {
+        "application_name": "reprise-catalog",
+        # Plans for the values at hand: a prefix of one letter and one of eight need different ones.
+        "plan_cache_mode": "force_custom_plan",
+        # Two edits in a word of eight letters leave about a fifth of its trigrams; `spelling` decides what is close enough.
+        "pg_trgm.similarity_threshold": "0.2",
+    }
+    if statement_timeout_s is not None:
+        settings["statement_timeout"] = str(int(statement_timeout_s * 1000))
+        settings["idle_in_transaction_session_timeout"] = str(int(statement_timeout_s * 4000))
+    client_timeout_s = None if statement_timeout_s is None else statement_timeout_s + 0.5
+    return await asyncpg.connect(
+        dsn, timeout=connect_timeout_s, command_timeout=client_timeout_s, server_settings=settings
+    )

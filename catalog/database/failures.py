@@ -1,0 +1,31 @@
+"""What can go wrong between the catalog and a server, and its name."""
+
+import asyncpg
+import sqlalchemy as sa
+
+FAILURES = (sa.exc.DBAPIError, sa.exc.TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+# SQLSTATE classes: connection, resources, operator intervention, system error; and states of their own: lock not available,
+# wrong password, no such database.
+_OUTAGES = ("08", "53", "57", "58", "55P03", "28", "3D")
+_LOST_RACES = ("40",)
+# Read-only: it became a standby.
+_READ_ONLY = "25006"
+
+
+def cause_of(failure: Exception) -> str | None:
+    """Why a server did not serve a request, as a metric label; None for an error of ours, such as wrong SQL."""
+    if isinstance(failure, sa.exc.TimeoutError):
+        return "pool_full"
+    origin = failure.orig if isinstance(failure, sa.exc.DBAPIError) else failure
+    state = getattr(origin, "sqlstate", None) or ""
+    if state.startswith(_LOST_RACES):
+        return "lost_race"
+    if state == _READ_ONLY:
+        return "read_only"
+    if isinstance(origin, TimeoutError) or state == "57014":
+        return "timeout"
+    if isinstance(failure, sa.exc.DBAPIError) and (failure.connection_invalidated or state.startswith(_OUTAGES)):
+        return "disconnected"
+    if isinstance(origin, OSError | asyncpg.InterfaceError) or state.startswith(_OUTAGES):
+        return "unreachable"
+    return None
