@@ -18,7 +18,6 @@ from balancer.callers import Callers
 from balancer.catalog_client import CatalogClient
 from balancer.directory import Directory
 from balancer.geography.cidr_file import CidrFile
-from balancer.geography.clients import Clients
 from balancer.geography.geoip import GeoIp
 from balancer.geography.nearness import Geography
 from balancer.geography.networks import Networks
@@ -51,6 +50,7 @@ from reprise.balancer.v1.balancer_service_pb2_grpc import (
     add_BalancerAdminServiceServicer_to_server,
     add_BalancerServiceServicer_to_server,
 )
+from reprise.clients import Clients
 from reprise.config import read_key
 from reprise.http_message import Route
 from reprise.metrics import LoopLag

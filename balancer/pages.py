@@ -3,11 +3,11 @@
 from urllib.parse import parse_qsl
 
 from balancer import steering
-from balancer.geography.clients import Clients
 from balancer.metrics import BalancerMetrics
 from balancer.routing import Router, SongRoute
 from balancer.steering import STEERING_PREFIX, Pathway
 from balancer.want import Want, checked
+from reprise.clients import Clients
 from reprise.errors import InvalidRequest
 from reprise.http_message import Request, Response, json_response, text_response
 from reprise.types.v1.types_pb2 import Codec

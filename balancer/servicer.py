@@ -4,13 +4,13 @@ from collections.abc import AsyncIterable, AsyncIterator
 from typing import Any
 
 from balancer import wire
-from balancer.geography.clients import Clients
 from balancer.plays import Plays
 from balancer.reports import Reports
 from balancer.routing import Router
 from reprise import rpc
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.balancer.v1.balancer_service_pb2_grpc import BalancerServiceServicer
+from reprise.clients import Clients
 
 
 class BalancerServicer(BalancerServiceServicer):

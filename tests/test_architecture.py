@@ -19,25 +19,25 @@ PACKAGES = ("balancer", "catalog", "edge_node", "origin", "reprise")
 # Decisions without I/O, clock or chance. A module that is named here and gone fails the test: the list stays true.
 PURE = frozenset(
     {
-        "balancer.callers", "balancer.edges", "balancer.ejection", "balancer.events", "balancer.geography.clients",
-        "balancer.geography.nearness", "balancer.geography.networks", "balancer.geography.prefixes",
+        "balancer.callers", "balancer.edges", "balancer.ejection", "balancer.events", "balancer.geography.cidrs",
+        "balancer.geography.nearness", "balancer.geography.networks",
         "balancer.geography.probes", "balancer.geography.regions", "balancer.ledger", "balancer.membership",
         "balancer.mesh", "balancer.minting", "balancer.orders", "balancer.phi", "balancer.picking", "balancer.policy",
         "balancer.preheat_plan", "balancer.purges", "balancer.ramp", "balancer.regions", "balancer.renditions",
         "balancer.replicas", "balancer.scaling", "balancer.self_doubt", "balancer.spill", "balancer.standings",
         "balancer.steering", "balancer.utilisation", "balancer.views", "balancer.want",
-        "catalog.cursors", "catalog.database.positions", "catalog.listing", "catalog.model", "catalog.moments", "catalog.normalise",
-        "catalog.operators", "catalog.publication", "catalog.query", "catalog.resume", "catalog.sessions.listeners",
+        "catalog.cursors", "catalog.database.positions", "catalog.listing", "catalog.model", "catalog.moments",
+        "catalog.normalise", "catalog.operators", "catalog.publication", "catalog.query", "catalog.resume", "catalog.sessions.listeners",
         "catalog.spelling",
         "edge_node.breaker", "edge_node.coalescing", "edge_node.disk_admission", "edge_node.eviction", "edge_node.heat",
         "edge_node.homes", "edge_node.origin_budget", "edge_node.pages", "edge_node.play_stream", "edge_node.ranges",
         "edge_node.scrub_pace", "edge_node.sessions", "edge_node.sidecar", "edge_node.sources", "edge_node.tally",
         "edge_node.utilisation", "edge_node.views", "edge_node.workers.messages", "edge_node.workers.stream_counts",
         "origin.coalescing", "origin.ingest.tag_rules",
-        "reprise.chunks", "reprise.cli.failover", "reprise.cli.restart", "reprise.cli.when", "reprise.errors", "reprise.grants",
-        "reprise.grpc_web_frames",
+        "reprise.chunks", "reprise.cli.failover", "reprise.cli.restart", "reprise.cli.when", "reprise.clients",
+        "reprise.errors", "reprise.grants", "reprise.grpc_web_frames",
         "reprise.http_head", "reprise.http_message", "reprise.ids", "reprise.manifests", "reprise.placement",
-        "reprise.session_tokens",
+        "reprise.prefixes", "reprise.session_tokens",
     }
 )  # fmt: skip
 PURE_MAY_IMPORT = frozenset(

@@ -9,10 +9,11 @@ from pathlib import Path
 
 from prometheus_client import Counter
 
-from balancer.geography.prefixes import PrefixTable, parse_cidrs
+from balancer.geography.cidrs import parse_cidrs
 from reprise.config import ConfigError
 from reprise.errors import InvalidRequest
 from reprise.log import get_logger
+from reprise.prefixes import PrefixTable
 
 log = get_logger()
 

@@ -7,9 +7,9 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from balancer.geography.prefixes import Address
 from balancer.geography.regions import Location
 from reprise.config import ConfigError
+from reprise.prefixes import Address
 
 if TYPE_CHECKING:
     from maxminddb import Reader

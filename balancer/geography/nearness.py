@@ -21,8 +21,8 @@ from enum import StrEnum
 from functools import lru_cache
 
 from balancer.geography.networks import Networks
-from balancer.geography.prefixes import Address, PrefixTable, household_of, network_of, parse_address
 from balancer.geography.regions import RTT_MS_MAX, UNKNOWN_MS, Location, RegionTable, estimate_ms
+from reprise.prefixes import Address, PrefixTable, household_of, network_of, parse_address
 
 # Less than this is what two measurements of the same path differ by.
 CONTRADICTION_MS = 30.0

@@ -8,8 +8,8 @@ from prometheus_client import CollectorRegistry, Counter
 
 from balancer.geography import cidr_file
 from balancer.geography.cidr_file import CidrFile
-from balancer.geography.prefixes import PrefixTable
 from reprise.config import ConfigError
+from reprise.prefixes import PrefixTable
 
 
 class Followed:

@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from balancer.geography.cidrs import parse_cidrs
 from balancer.geography.nearness import Evidence, Geography
 from balancer.geography.networks import Networks
-from balancer.geography.prefixes import Address, parse_cidrs
 from balancer.geography.regions import WITHIN_MS, Location, RegionTable, parse_rtts
+from reprise.prefixes import Address
 
 BERLIN, NEW_YORK, TOKYO = Location(52.5, 13.4), Location(40.7, -74.0), Location(35.7, 139.7)
 RTTS = parse_rtts(["eu us 90", "eu asia 200", "us asia 150"])

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from balancer.geography.clients import Clients, address_of_peer
+from reprise.clients import Clients, address_of_peer
 from reprise.errors import InvalidRequest
 from reprise.grpc_web_context import Context
 from reprise.http_message import Request

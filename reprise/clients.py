@@ -1,4 +1,4 @@
-"""The address that a listener has, also behind proxies. Pure.
+"""The address that a caller has, also behind proxies. Pure.
 
 What a header says counts only where the connection comes from a proxy that the operator trusts, and then only up to the first
 hop, read from the right, that is no such proxy: whatever is left of it anybody can have written.
@@ -10,8 +10,8 @@ from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 from urllib.parse import unquote
 
-from balancer.geography.prefixes import PrefixTable, parse_address, parse_prefix
 from reprise.http_message import Request
+from reprise.prefixes import PrefixTable, parse_address, parse_prefix
 
 HEADER = "x-forwarded-for"
 HOPS_MAX = 32

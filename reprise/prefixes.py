@@ -1,4 +1,4 @@
-"""Addresses, the networks that they belong to, and which region an operator's CIDR file puts them in. Pure.
+"""Addresses, the networks that they belong to, and what is said of networks. Pure.
 
 Invariants: of all prefixes that hold an address the longest decides; an IPv4 address is the same whether it came as such or
 mapped into IPv6.
@@ -9,10 +9,8 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv6Address
 
 from reprise.errors import InvalidRequest
-from reprise.ids import check_id
 
 Address = IPv4Address | IPv6Address
-PREFIXES_MAX = 1_000_000
 _ADDRESS_BITS = {4: 32, 6: 128}
 # Networks of one version never equal those of the other.
 _IPV6 = 1 << 128
@@ -42,44 +40,24 @@ def household_of(address: Address) -> int:
 
 
 class PrefixTable:
-    """Prefix -> region. A look-up costs one dictionary access per length that occurs."""
+    """Prefix -> text, such as a region. A look-up costs one dictionary access per length that occurs."""
 
     def __init__(self, prefixes: Iterable[tuple[ipaddress.IPv4Network | ipaddress.IPv6Network, str]] = ()) -> None:
         by_shift: dict[int, dict[int, dict[int, str]]] = {4: {}, 6: {}}
         self.count = 0
-        for network, region in prefixes:
+        for network, text in prefixes:
             shift = _ADDRESS_BITS[network.version] - network.prefixlen
-            by_shift[network.version].setdefault(shift, {})[int(network.network_address) >> shift] = region
+            by_shift[network.version].setdefault(shift, {})[int(network.network_address) >> shift] = text
             self.count += 1
         self._longest_first = {version: sorted(shifts.items()) for version, shifts in by_shift.items()}
 
     def find(self, address: Address) -> str | None:
         number = int(address)
-        for shift, regions in self._longest_first[address.version]:
-            region = regions.get(number >> shift)
-            if region is not None:
-                return region
+        for shift, texts in self._longest_first[address.version]:
+            text = texts.get(number >> shift)
+            if text is not None:
+                return text
         return None
-
-
-def parse_cidrs(lines: Iterable[str]) -> PrefixTable:
-    """Of "CIDR region" lines; "#" begins a comment. Raises InvalidRequest with the number of the line that is wrong."""
-    told: dict[ipaddress.IPv4Network | ipaddress.IPv6Network, str] = {}
-    for number, line in enumerate(lines, start=1):
-        words = line.partition("#")[0].split()
-        if not words:
-            continue
-        if len(words) != 2:
-            raise InvalidRequest(
-                f"line {number}: a prefix and a region, such as '192.0.2.0/24 eu', not {line.strip()[:80]!r}"
-            )
-        network = parse_prefix(words[0], f"line {number}: the prefix")
-        region = check_id(words[1], f"line {number}: the region")
-        if told.setdefault(network, region) != region:
-            raise InvalidRequest(f"line {number}: {network} is in {told[network]} already, by a line before")
-        if len(told) > PREFIXES_MAX:
-            raise InvalidRequest(f"line {number}: more than {PREFIXES_MAX} prefixes")
-    return PrefixTable(told.items())
 
 
 def parse_prefix(text: str, what: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
