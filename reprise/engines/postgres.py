@@ -14,6 +14,7 @@ import shutil
 import signal
 import subprocess
 import sysconfig
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,8 @@ from reprise.engines.process import Spec
 from reprise.errors import NotReady
 
 USER = "reprise"
-INITDB_DEADLINE_S = 120
+PREPARE_DEADLINE_S = 120
+PROMOTE_DEADLINE_S = 30
 # Without a loss of power there is nothing to lose: tests only.
 _NOT_DURABLE = ("fsync=off", "synchronous_commit=off", "full_page_writes=off")
 
@@ -39,6 +41,10 @@ class Postgres:
     log_path: Path
     durable: bool = True
     name: str = "postgres"
+    # What differs from an ordinary server, as in postgresql.conf.
+    settings: tuple[str, ...] = ()
+    # Made as a copy of this running server, and follows it under this one's `name`, until it is promoted.
+    standby_of: "Postgres | None" = None
 
     @property
     def _data(self) -> Path:
@@ -49,12 +55,22 @@ class Postgres:
         return f"postgresql://{USER}:{self.password}@{LOOPBACK}:{self.port}/{database}"
 
     def prepare(self) -> None:
-        """Makes the cluster on first use. A start that was cut short leaves nothing behind that looks like a cluster."""
+        """Makes the cluster on first use; a standby needs its primary running for that.
+
+        A start that was cut short leaves nothing behind that looks like a cluster.
+        """
         if self._data.exists():
             return
         self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
         fresh = self.directory / "data.new"
         shutil.rmtree(fresh, ignore_errors=True)
+        if self.standby_of is None:
+            self._make_cluster(fresh)
+        else:
+            self._copy_cluster(fresh, self.standby_of)
+        fresh.rename(self._data)
+
+    def _make_cluster(self, fresh: Path) -> None:
         password_path = self.directory / "password"
         password_path.touch(mode=0o600)
         password_path.write_text(self.password + "\n")
@@ -62,7 +78,18 @@ class Postgres:
             self._initdb(fresh, password_path)
         finally:
             password_path.unlink()
-        fresh.rename(self._data)
+
+    def _copy_cluster(self, fresh: Path, primary: "Postgres") -> None:
+        """`--write-recovery-conf` stores the connection, password included, in a file of the copy that only its owner reads."""
+        where = f"host={LOOPBACK} port={primary.port} user={USER} application_name={self.name}"
+        options = (
+            f"--pgdata={fresh}",
+            f"--dbname={where}",
+            "--write-recovery-conf",
+            "--checkpoint=fast",
+            *(() if self.durable else ("--no-sync",)),
+        )
+        self._run("pg_basebackup", options, {"PGPASSWORD": primary.password})
 
     def _initdb(self, data: Path, password_path: Path) -> None:
         options = (
@@ -77,13 +104,18 @@ class Postgres:
             "--no-instructions",
             *(() if self.durable else ("--no-sync",)),
         )
-        argv = (*_as_ordinary_user(), str(_program("initdb")), *options)
-        done = subprocess.run(argv, capture_output=True, text=True, timeout=INITDB_DEADLINE_S, check=False)
+        self._run("initdb", options, {})
+
+    def _run(self, program: str, options: tuple[str, ...], env: Mapping[str, str]) -> None:
+        argv = (*_as_ordinary_user(), str(_program(program)), *options)
+        done = subprocess.run(
+            argv, capture_output=True, text=True, timeout=PREPARE_DEADLINE_S, check=False, env={**os.environ, **env}
+        )
         with self.log_path.open("a") as log:
             log.write(done.stdout + done.stderr)
         if done.returncode != 0:
             reason = (done.stderr.strip() or "no message").splitlines()[-1]
-            raise NotReady(f"PostgreSQL's initdb failed: {reason}; the whole story is in {self.log_path}")
+            raise NotReady(f"PostgreSQL's {program} failed: {reason}; the whole story is in {self.log_path}")
 
     def spec(self) -> Spec:
         """How it is started."""
@@ -95,6 +127,7 @@ class Postgres:
             "shared_buffers=128MB",
             "password_encryption=scram-sha-256",
             *(() if self.durable else _NOT_DURABLE),
+            *self.settings,
         )
         flags = [part for setting in settings for part in ("-c", setting)]
         return Spec(
@@ -126,6 +159,16 @@ async def create_database(server_dsn: str, name: str) -> None:
             await connection.execute(f'CREATE DATABASE "{name}"')
         except asyncpg.DuplicateDatabaseError:
             pass
+        finally:
+            await connection.close()
+
+
+async def promote(server_dsn: str) -> None:
+    """Makes a standby the primary, on a timeline of its own. Returns when it takes writes."""
+    async with asyncio.timeout(PROMOTE_DEADLINE_S):
+        connection = await asyncpg.connect(server_dsn)
+        try:
+            await connection.execute(f"SELECT pg_promote(wait_seconds => {PROMOTE_DEADLINE_S})")
         finally:
             await connection.close()
 

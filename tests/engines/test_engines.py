@@ -10,8 +10,9 @@ import redis.asyncio as redis
 from botocore.exceptions import ClientError
 
 from reprise import s3
-from reprise.engines.postgres import Postgres
+from reprise.engines.postgres import Postgres, promote
 from reprise.engines.seaweedfs import Seaweedfs
+from tests.support.replication import replicated
 from tests.support.s3_access import S3Access, sent_bytes
 from tests.support.wait import wait_until
 
@@ -31,6 +32,24 @@ async def test_postgres_refuses_a_wrong_password(postgres: Postgres) -> None:
     dsn = postgres.dsn("postgres").replace(postgres.password, "wrong")
     with pytest.raises(asyncpg.InvalidPasswordError):
         await asyncpg.connect(dsn)
+
+
+async def test_a_standby_repeats_its_primary_and_takes_its_place(tmp_path: Path) -> None:
+    with replicated(tmp_path) as (first, second):
+        primary, standby = [await asyncpg.connect(server.dsn("postgres")) for server in (first, second)]
+        await primary.execute("ALTER SYSTEM SET synchronous_standby_names = 'standby_1'")
+        await primary.execute("SELECT pg_reload_conf()")
+        # A commit now waits until the standby shows it.
+        await primary.execute("SET synchronous_commit = remote_apply")
+        await primary.execute("CREATE TABLE kept AS SELECT 1 AS x")
+        assert await standby.fetchval("SELECT x FROM kept") == 1
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await standby.execute("INSERT INTO kept VALUES (2)")
+        first.kill()
+        await promote(second.dsn("postgres"))
+        await standby.execute("INSERT INTO kept VALUES (2)")
+        assert await standby.fetchval("SELECT pg_walfile_name(pg_current_wal_insert_lsn())") > "00000002"
+        await standby.close()
 
 
 async def test_valkey_answers_with_its_password_and_refuses_without(valkey_url: str) -> None:
