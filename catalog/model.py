@@ -49,6 +49,15 @@ class Release:
 
 
 @dataclass(frozen=True, slots=True)
+class Loudness:
+    """EBU R128: LUFS, dBTP and LU."""
+
+    integrated_lufs: float
+    true_peak_dbtp: float
+    range_lu: float
+
+
+@dataclass(frozen=True, slots=True)
 class Rendition:
     """One immutable encoding of a song; `codec` is the number of `reprise.types.v1.Codec`."""
 
@@ -60,6 +69,10 @@ class Rendition:
     sample_rate_hz: int
     channels: int
     mime_type: str
+    # Per channel: before the song, after it, and its own; 0 own samples when it was not measured.
+    delay_samples: int = 0
+    padding_samples: int = 0
+    samples: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,3 +125,17 @@ class Publication:
     cover_mime_type: str = ""
     # 0 leaves it to the release.
     available_from_unix_ms: int = 0
+    loudness: Loudness | None = None
+    # MusicBrainz ids, empty when the tags have none; those of artists one per credit, or none at all.
+    recording_mbid: str = ""
+    release_mbid: str = ""
+    release_group_mbid: str = ""
+    artist_mbids: tuple[str, ...] = ()
+    album_artist_mbids: tuple[str, ...] = ()
+    # One per entry of `artists`, or none at all.
+    artist_sort_names: tuple[str, ...] = ()
+    # The number of `reprise.types.v1.ReleaseKind`.
+    release_kind: int = 0
+    cover_sizes_px: tuple[int, ...] = ()
+    label: str = ""
+    barcode: str = ""

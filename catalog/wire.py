@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import cast
 
 from catalog.listing import Filter, Kind, Listing
-from catalog.model import COVERS_PATH, Artist, Credit, Genre, Publication, Release, Rendition, Song, Upcoming
+from catalog.model import COVERS_PATH, Artist, Credit, Genre, Loudness, Publication, Release, Rendition, Song, Upcoming
 from catalog.resume import Point
 from reprise.catalog.v1 import catalog_service_pb2 as pb
 from reprise.errors import InvalidRequest
@@ -111,6 +111,17 @@ def publication(request: pb.PublishSongRequest) -> Publication:
         cover_sha256=request.cover_sha256,
         cover_mime_type=request.cover_mime_type,
         available_from_unix_ms=request.available_from_unix_ms,
+        loudness=_loudness(request.loudness) if request.HasField("loudness") else None,
+        recording_mbid=request.recording_mbid,
+        release_mbid=request.release_mbid,
+        release_group_mbid=request.release_group_mbid,
+        artist_mbids=tuple(request.artist_mbids),
+        album_artist_mbids=tuple(request.album_artist_mbids),
+        artist_sort_names=tuple(request.artist_sort_names),
+        release_kind=request.release_kind,
+        cover_sizes_px=tuple(request.cover_sizes_px),
+        label=request.label,
+        barcode=request.barcode,
     )
 
 
@@ -184,6 +195,10 @@ def _cover_url(cover: str) -> str:
     return f"{COVERS_PATH}{cover}" if cover else ""
 
 
+def _loudness(message: types.Loudness) -> Loudness:
+    return Loudness(message.integrated_lufs, message.true_peak_dbtp, message.range_lu)
+
+
 def _rendition(message: types.Rendition) -> Rendition:
     return Rendition(
         rendition_id=message.rendition_id,
@@ -194,6 +209,9 @@ def _rendition(message: types.Rendition) -> Rendition:
         sample_rate_hz=message.sample_rate_hz,
         channels=message.channels,
         mime_type=message.mime_type,
+        delay_samples=message.delay_samples,
+        padding_samples=message.padding_samples,
+        samples=message.samples,
     )
 
 
@@ -207,4 +225,7 @@ def _rendition_message(rendition: Rendition) -> types.Rendition:
         sample_rate_hz=rendition.sample_rate_hz,
         channels=rendition.channels,
         mime_type=rendition.mime_type,
+        delay_samples=rendition.delay_samples,
+        padding_samples=rendition.padding_samples,
+        samples=rendition.samples,
     )
