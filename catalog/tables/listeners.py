@@ -25,6 +25,7 @@ device = sa.Table(
     sa.Column("name", sa.Text, nullable=False),
     moment("seen_at", server_default=sa.text("now()")),
 )
+# What may be refreshed: a session that ended has no row.
 session = sa.Table(
     "session",
     metadata,
@@ -32,11 +33,11 @@ session = sa.Table(
     ref("account_id", "account.id", index=True),
     sa.Column("device_id", KEY, nullable=False),
     # SHA-256 of the refresh token in use, and of the one before it.
-    sa.Column("refresh_digest", sa.LargeBinary, nullable=False, unique=True),
-    sa.Column("previous_digest", sa.LargeBinary, unique=True),
+    sa.Column("refresh_digest", sa.LargeBinary, nullable=False),
+    sa.Column("previous_digest", sa.LargeBinary),
     moment("refreshed_at", server_default=sa.text("now()")),
     moment("expires_at"),
-    moment("ended_at", nullable=True),
+    sa.Index(None, "expires_at"),
 )
 
 # The last save of each device.

@@ -8,6 +8,12 @@ import sqlalchemy as sa
 
 from catalog.tables.columns import KEY, id_column, metadata, moment, ref
 
+
+def _unique_mbid(table: str) -> sa.Index:
+    """Partial, so that no foreign key could use it: giving a row its id does not wait for rows that refer to it."""
+    return sa.Index(f"uq_{table}_mbid", "mbid", unique=True, postgresql_where=sa.text("mbid IS NOT NULL"))
+
+
 # The version of the normaliser that made the keys: one row.
 normaliser = sa.Table("normaliser", metadata, sa.Column("version", sa.Integer, primary_key=True, autoincrement=False))
 
@@ -19,7 +25,8 @@ artist = sa.Table(
     sa.Column("sort_name", sa.Text, nullable=False),
     sa.Column("name_key", KEY, nullable=False),
     sa.Column("sort_key", KEY, nullable=False),
-    sa.Column("mbid", sa.Uuid(), unique=True),
+    sa.Column("mbid", sa.Uuid()),
+    _unique_mbid("artist"),
     sa.Index(None, "sort_key", "id"),
     sa.Index("ix_artist_name_key", "name_key"),
     sa.Index("uq_artist_name_key", "name_key", unique=True, postgresql_where=sa.text("mbid IS NULL")),
@@ -72,7 +79,8 @@ release_group = sa.Table(
     ref("first_artist_id", "artist.id", index=True),
     # The number of `reprise.types.v1.ReleaseKind`.
     sa.Column("kind", sa.SmallInteger, nullable=False, server_default="0"),
-    sa.Column("mbid", sa.Uuid(), unique=True),
+    sa.Column("mbid", sa.Uuid()),
+    _unique_mbid("release_group"),
     sa.Index(
         "uq_release_group_title_key_first_artist_id",
         "title_key",
@@ -95,7 +103,8 @@ release = sa.Table(
     # From when listeners find and play it; null for what was never held back.
     moment("available_from", nullable=True),
     ref("group_id", "release_group.id", index=True),
-    sa.Column("mbid", sa.Uuid(), unique=True),
+    sa.Column("mbid", sa.Uuid()),
+    _unique_mbid("release"),
     sa.Column("label", sa.Text, nullable=False, server_default=""),
     sa.Column("barcode", sa.Text, nullable=False, server_default=""),
     # EBU R128; null when it was not measured.
@@ -104,6 +113,7 @@ release = sa.Table(
     sa.Column("loudness_range_lu", sa.REAL),
     # Taken down; null for what is to be seen.
     moment("withdrawn_at", nullable=True),
+    sa.Column("withdrawn_reason", sa.Text, nullable=False, server_default=""),
     sa.Index(
         "uq_release_title_key_first_artist_id",
         "title_key",
@@ -135,6 +145,7 @@ recording = sa.Table(
     sa.Column("loudness_range_lu", sa.REAL),
     # Taken down; null for what is to be seen.
     moment("withdrawn_at", nullable=True),
+    sa.Column("withdrawn_reason", sa.Text, nullable=False, server_default=""),
     # The release whose taking down took it with it, so that restoring one restores the other.
     ref("withdrawn_with", "release.id", nullable=True),
     sa.Index(None, "title_key", "id"),

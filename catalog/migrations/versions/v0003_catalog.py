@@ -11,7 +11,8 @@ down_revision = "0002"
 _LOUDNESS = "ADD COLUMN integrated_lufs real, ADD COLUMN true_peak_dbtp real, ADD COLUMN loudness_range_lu real"
 _STATEMENTS = (
     # Artists
-    "ALTER TABLE artist ADD COLUMN mbid uuid CONSTRAINT uq_artist_mbid UNIQUE",
+    "ALTER TABLE artist ADD COLUMN mbid uuid",
+    "CREATE UNIQUE INDEX uq_artist_mbid ON artist (mbid) WHERE mbid IS NOT NULL",
     "ALTER TABLE artist DROP CONSTRAINT uq_artist_name_key",
     "CREATE INDEX ix_artist_name_key ON artist (name_key)",
     "CREATE UNIQUE INDEX uq_artist_name_key ON artist (name_key) WHERE mbid IS NULL",
@@ -32,9 +33,10 @@ _STATEMENTS = (
         title_key text COLLATE "C" NOT NULL,
         first_artist_id uuid NOT NULL CONSTRAINT fk_release_group_first_artist_id REFERENCES artist (id),
         kind smallint NOT NULL DEFAULT 0,
-        mbid uuid CONSTRAINT uq_release_group_mbid UNIQUE
+        mbid uuid
     )
     """,
+    "CREATE UNIQUE INDEX uq_release_group_mbid ON release_group (mbid) WHERE mbid IS NOT NULL",
     "CREATE INDEX ix_release_group_first_artist_id ON release_group (first_artist_id)",
     """
     CREATE UNIQUE INDEX uq_release_group_title_key_first_artist_id
@@ -47,11 +49,13 @@ _STATEMENTS = (
     f"""
     ALTER TABLE release
         ADD COLUMN group_id uuid CONSTRAINT fk_release_group_id REFERENCES release_group (id),
-        ADD COLUMN mbid uuid CONSTRAINT uq_release_mbid UNIQUE,
+        ADD COLUMN mbid uuid,
         ADD COLUMN label text NOT NULL DEFAULT '',
         ADD COLUMN barcode text NOT NULL DEFAULT '',
-        ADD COLUMN withdrawn_at timestamptz, {_LOUDNESS}
+        ADD COLUMN withdrawn_at timestamptz,
+        ADD COLUMN withdrawn_reason text NOT NULL DEFAULT '', {_LOUDNESS}
     """,
+    "CREATE UNIQUE INDEX uq_release_mbid ON release (mbid) WHERE mbid IS NOT NULL",
     "UPDATE release SET group_id = id",
     "ALTER TABLE release ALTER COLUMN group_id SET NOT NULL",
     "CREATE INDEX ix_release_group_id ON release (group_id)",
@@ -79,6 +83,7 @@ _STATEMENTS = (
     ALTER TABLE recording
         ADD COLUMN mbid uuid,
         ADD COLUMN withdrawn_at timestamptz,
+        ADD COLUMN withdrawn_reason text NOT NULL DEFAULT '',
         ADD COLUMN withdrawn_with uuid CONSTRAINT fk_recording_withdrawn_with REFERENCES release (id), {_LOUDNESS}
     """,
     "CREATE INDEX ix_recording_mbid ON recording (mbid)",
@@ -153,14 +158,14 @@ _STATEMENTS = (
         id uuid CONSTRAINT pk_session PRIMARY KEY,
         account_id uuid NOT NULL CONSTRAINT fk_session_account_id REFERENCES account (id),
         device_id text COLLATE "C" NOT NULL,
-        refresh_digest bytea NOT NULL CONSTRAINT uq_session_refresh_digest UNIQUE,
-        previous_digest bytea CONSTRAINT uq_session_previous_digest UNIQUE,
+        refresh_digest bytea NOT NULL,
+        previous_digest bytea,
         refreshed_at timestamptz NOT NULL DEFAULT now(),
-        expires_at timestamptz NOT NULL,
-        ended_at timestamptz
+        expires_at timestamptz NOT NULL
     )
     """,
     "CREATE INDEX ix_session_account_id ON session (account_id)",
+    "CREATE INDEX ix_session_expires_at ON session (expires_at)",
 )
 
 
