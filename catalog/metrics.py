@@ -31,15 +31,7 @@ class CatalogMetrics:
             ["outcome"],
             registry=registry,
         )
-        self.database_failures = Counter(
-            "reprise_catalog_database_failures_total",
-            "Attempts that the database did not serve, by cause",
-            ["cause"],
-            registry=registry,
-        )
-        self.database_connections_in_use = Gauge(
-            "reprise_catalog_database_connections_in_use", "Connections checked out of the pool", registry=registry
-        )
+        self.database = DatabaseMetrics(registry)
         self.covers = Counter(
             "reprise_catalog_covers_total",
             "Cover requests by result: hit, miss, not_modified, invalid, missing, unavailable, corrupt",
@@ -48,4 +40,51 @@ class CatalogMetrics:
         )
         self.cover_cache_bytes = Gauge(
             "reprise_catalog_cover_cache_bytes", "Bytes of covers in memory", registry=registry
+        )
+
+
+class DatabaseMetrics:
+    """What the way to PostgreSQL counts; `server` is "host:port"."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self.failures = Counter(
+            "reprise_catalog_database_failures_total",
+            "Attempts that a server did not serve, by cause",
+            ["cause"],
+            registry=registry,
+        )
+        self.reads = Counter(
+            "reprise_catalog_database_reads_total",
+            "Reads by server, and whether it had seen what it must: fresh or stale",
+            ["server", "outcome"],
+            registry=registry,
+        )
+        self.waits = Counter(
+            "reprise_catalog_database_waits_total",
+            "Reads that waited for a standby to see a listener's own save: seen, or gave_up and went elsewhere",
+            ["outcome"],
+            registry=registry,
+        )
+        self.failovers = Counter(
+            "reprise_catalog_database_failovers_total",
+            "Promotions seen: the primary is on a newer timeline",
+            registry=registry,
+        )
+        self.servers = Gauge(
+            "reprise_catalog_database_servers",
+            "1 for what a server is: primary, standby, fenced (a primary that was replaced) or missing",
+            ["server", "role"],
+            registry=registry,
+        )
+        self.lag = Gauge(
+            "reprise_catalog_database_lag_seconds",
+            "How long ago the primary was where this standby is; +Inf when longer than is remembered",
+            ["server"],
+            registry=registry,
+        )
+        self.connections_in_use = Gauge(
+            "reprise_catalog_database_connections_in_use",
+            "Connections checked out of a server's pool",
+            ["server"],
+            registry=registry,
         )

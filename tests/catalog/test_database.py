@@ -92,7 +92,9 @@ async def test_work_of_many_short_statements_is_stopped_at_the_deadline(far: Dat
     assert await far.read(one) == 1
 
 
-async def test_more_work_than_connections_waits_a_bounded_time(far: Database, registry: CollectorRegistry) -> None:
+async def test_more_work_than_connections_waits_a_bounded_time(
+    far: Database, network: FlakyProxy, registry: CollectorRegistry
+) -> None:
     holding, release = asyncio.Semaphore(0), asyncio.Event()
 
     async def hold(connection: AsyncConnection) -> None:
@@ -106,7 +108,8 @@ async def test_more_work_than_connections_waits_a_bounded_time(far: Database, re
         await far.read(one)
     release.set()
     await asyncio.gather(*holders)
-    assert registry.get_sample_value("reprise_catalog_database_connections_in_use") == 0
+    server = {"server": f"127.0.0.1:{network.port}"}
+    assert registry.get_sample_value("reprise_catalog_database_connections_in_use", server) == 0
 
 
 async def test_readiness_follows_the_database(far: Database, network: FlakyProxy) -> None:

@@ -1,0 +1,38 @@
+"""Which servers there are, from the settings. Pure."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from urllib.parse import urlsplit
+
+from reprise.errors import InvalidRequest
+
+_REPLICA = re.compile(r"([A-Za-z0-9_-]{1,64})=(postgres(?:ql)?://.+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """A server: `name` is for metrics and logs and holds no secret. Which of them is the primary is found out."""
+
+    name: str
+    region: str
+    dsn: str
+
+
+def addresses(dsn: str, replicas: Sequence[str]) -> list[Address]:
+    """The servers of `postgres_dsn` and `postgres_replicas`, each once. Raises InvalidRequest."""
+    regions = {dsn: ""}
+    for entry in replicas:
+        found = _REPLICA.fullmatch(entry)
+        if found is None:
+            shown = entry.partition("=")[0][:64]
+            raise InvalidRequest(f'postgres_replicas: {shown!r}... must be "region=postgresql://..."')
+        regions[found[2]] = found[1]
+    return [Address(_name(one), region, one) for one, region in regions.items()]
+
+
+def _name(dsn: str) -> str:
+    try:
+        return urlsplit(dsn).netloc.rpartition("@")[2] or "default"
+    except ValueError:  # it will be refused where it is used
+        return "malformed"
