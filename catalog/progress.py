@@ -42,7 +42,7 @@ class Progress:
     async def get(self, user_id: str, song_id: str) -> list[Point]:
         """The point saved last, then those of other devices, newest first. Raises NotFound or Unavailable."""
         rows = await self._database.read(
-            lambda connection: connection.execute(_points(user_id, song_id).order_by(t.progress.c.save_number.desc()))
+            lambda connection: connection.execute(_points(user_id, song_id).order_by(t.progress.c.revision.desc()))
         )
         points = [_point(row) for row in rows]
         if not points:
@@ -71,9 +71,16 @@ async def _lock_pointer(connection: AsyncConnection, user_id: str, offered: Poin
     song_id, pointer = uuid.UUID(offered.song_id), t.progress_pointer
     if (await connection.execute(sa.select(t.recording.c.id).where(t.recording.c.id == song_id))).first() is None:
         raise NotFound(f"no such song: {offered.song_id}")
-    row = {"user_id": user_id, "recording_id": song_id, "device_id": offered.device_id, "saves": 0}
+    row: dict[str, Any] = {
+        "user_id": user_id,
+        "recording_id": song_id,
+        "device_id": offered.device_id,
+        "revision": 0,
+        "finished": False,
+    }
+    row |= {"played_at": sa.func.now()}
     await connection.execute(insert(pointer).values(row).on_conflict_do_nothing())
-    locked = sa.select(pointer.c.saves).where(*_of(pointer, user_id, offered.song_id)).with_for_update()
+    locked = sa.select(pointer.c.revision).where(*_of(pointer, user_id, offered.song_id)).with_for_update()
     return int((await connection.execute(locked)).scalar_one())
 
 
@@ -83,7 +90,7 @@ def _upsert(user_id: str, offered: Point, save_number: int) -> sa.Insert:
         "sequence": offered.sequence,
         "position_ms": offered.position_ms,
         "finished": offered.finished,
-        "save_number": save_number,
+        "revision": save_number,
         "saved_at": sa.func.clock_timestamp(),
     }
     ids = {"user_id": user_id, "recording_id": uuid.UUID(offered.song_id), "device_id": offered.device_id}
@@ -96,13 +103,13 @@ def _move_pointer(user_id: str, offered: Point, saves: int) -> sa.Update:
     return (
         sa.update(pointer)
         .where(*_of(pointer, user_id, offered.song_id))
-        .values(device_id=offered.device_id, saves=saves)
+        .values(device_id=offered.device_id, revision=saves)
     )
 
 
 def _drop_silent_devices(user_id: str, song_id: str) -> sa.Delete:
     progress = t.progress
-    newest_first = progress.c.save_number.desc()
+    newest_first = progress.c.revision.desc()
     silent = (
         sa.select(progress.c.device_id)
         .where(*_of(progress, user_id, song_id))

@@ -51,16 +51,28 @@ progress = sa.Table(
     sa.Column("sequence", sa.BigInteger, nullable=False),
     sa.Column("position_ms", sa.BigInteger, nullable=False),
     sa.Column("finished", sa.Boolean, nullable=False),
-    # The pointer's count at this save: orders devices without a clock.
-    sa.Column("save_number", sa.BigInteger, nullable=False),
+    # The pointer's revision at this device's last user action.
+    sa.Column("revision", sa.BigInteger, nullable=False),
     sa.Column("saved_at", sa.DateTime(timezone=True), nullable=False),
 )
-# Points at the device that saved last, and counts the saves of all devices. Its row lock puts saves in order.
+# Points at the device of the last user action, and counts those actions. Its row lock puts them in order.
 progress_pointer = sa.Table(
     "progress_pointer",
     metadata,
     sa.Column("user_id", KEY, primary_key=True),
     ref("recording_id", "recording.id", primary_key=True),
     sa.Column("device_id", KEY, nullable=False),
-    sa.Column("saves", sa.BigInteger, nullable=False),
+    sa.Column("revision", sa.BigInteger, nullable=False),
+    # As of the device's point.
+    sa.Column("finished", sa.Boolean, nullable=False),
+    # When the listener last played it, to ten minutes. For lists only: no save is decided by it.
+    moment("played_at"),
+)
+_PLAYED = ("user_id", "played_at", "recording_id")
+sa.Index("ix_progress_pointer_user_id", *(progress_pointer.c[name] for name in _PLAYED))
+# "Continue where you left off", however much the listener has finished since.
+sa.Index(
+    "ix_progress_pointer_unfinished",
+    *(progress_pointer.c[name] for name in _PLAYED),
+    postgresql_where=sa.not_(progress_pointer.c.finished),
 )

@@ -126,7 +126,7 @@ async def test_saves_at_once_take_turns(progress: Progress, song_id: str, catalo
     kept = await progress.get(user, song_id)
     assert {(point.device_id, point.sequence) for point in kept} == {(device, 15) for device in devices}
     connection = await asyncpg.connect(catalog_dsn)
-    saves_counted = await connection.fetchval("SELECT saves FROM progress_pointer WHERE user_id = $1", user)
+    saves_counted = await connection.fetchval("SELECT revision FROM progress_pointer WHERE user_id = $1", user)
     await connection.close()
     assert saves_counted == 1 + sum(isinstance(result, Point) for result in results)
 

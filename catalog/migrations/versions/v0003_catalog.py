@@ -166,6 +166,21 @@ _STATEMENTS = (
     """,
     "CREATE INDEX ix_session_account_id ON session (account_id)",
     "CREATE INDEX ix_session_expires_at ON session (expires_at)",
+    # Resume points
+    "ALTER TABLE progress RENAME COLUMN save_number TO revision",
+    "ALTER TABLE progress_pointer RENAME COLUMN saves TO revision",
+    "ALTER TABLE progress_pointer ADD COLUMN finished boolean, ADD COLUMN played_at timestamptz",
+    """
+    UPDATE progress_pointer SET finished = progress.finished, played_at = progress.saved_at FROM progress
+        WHERE (progress.user_id, progress.recording_id, progress.device_id)
+            = (progress_pointer.user_id, progress_pointer.recording_id, progress_pointer.device_id)
+    """,
+    "ALTER TABLE progress_pointer ALTER COLUMN finished SET NOT NULL, ALTER COLUMN played_at SET NOT NULL",
+    "CREATE INDEX ix_progress_pointer_user_id ON progress_pointer (user_id, played_at, recording_id)",
+    """
+    CREATE INDEX ix_progress_pointer_unfinished
+        ON progress_pointer (user_id, played_at, recording_id) WHERE NOT finished
+    """,
 )
 
 
