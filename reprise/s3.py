@@ -1,6 +1,7 @@
-"""An S3 client with every timeout and limit set. Used by the origin, by ingest and by the catalog's covers.
+"""An S3 client with every timeout and limit set. Used by the origin, by ingest, and by the catalog's covers and search index.
 
-Object keys are made of hashes only: `renditions/<rendition_id>`, `manifests/<rendition_id>`, `covers/<sha256>`.
+Object keys are made of hashes only: `renditions/<rendition_id>`, `manifests/<rendition_id>`, `covers/<sha256>`,
+`search/files/<generation>/<sha256>`; but for `search/current`, which says which of the latter are in use.
 """
 
 from contextlib import AbstractAsyncContextManager
@@ -12,6 +13,9 @@ from aiobotocore.config import AioConfig
 from aiobotocore.session import get_session
 
 from reprise.config import ConfigError, read_secret
+
+SEARCH_MANIFEST_KEY = "search/current"
+SEARCH_FILES_PREFIX = "search/files/"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,3 +65,8 @@ def manifest_key(rendition_id: str) -> str:
 def cover_key(cover_sha256: str) -> str:
     """The object that holds a cover image."""
     return f"covers/{cover_sha256}"
+
+
+def search_file_key(generation: str, sha256: str) -> str:
+    """The object that holds one file of a generation of the search index."""
+    return f"{SEARCH_FILES_PREFIX}{generation}/{sha256}"

@@ -1,0 +1,1 @@
+"""The indexer: keeps the search index equal to the database. One of them writes; others wait to take its place."""
