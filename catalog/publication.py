@@ -6,15 +6,21 @@ import re
 from collections.abc import Iterable, Sequence
 
 from catalog import moments, normalise
-from catalog.model import Credit, Publication, Rendition
+from catalog.model import Credit, Loudness, Publication, Rendition
 from reprise.errors import InvalidRequest
-from reprise.ids import check_sha256
+from reprise.ids import check_sha256, check_uuid
 
 TEXT_CHARS_MAX = 500
 CREDITS_MAX = 50
 GENRES_MAX = 50
 ISRCS_MAX = 20
 RENDITIONS_MAX = 16
+COVER_SIZES_MAX = 16
+COVER_PX_MAX = 10_000
+# Twice what 32-bit float audio spans in use; what is silent is measured as -70 LUFS.
+LOUDNESS_MAX = 200
+# The last number of `reprise.types.v1.ReleaseKind`.
+RELEASE_KIND_MAX = 6
 _NUMBER_MAX = (1 << 31) - 1
 _DATE = re.compile(r"\d{4}(-\d\d(-\d\d)?)?")
 _ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")
@@ -30,10 +36,14 @@ def check(offered: Publication) -> Publication:
     if offered.album:
         _check_name(offered.album, "album")
     _check_credits(offered.album_artists, "album_artists")
+    _check_mbids(offered)
+    _check_sort_names(offered)
     _check_count(offered.genres, GENRES_MAX, "genres")
     for genre in offered.genres:
         _check_name(genre, "genres")
     _check_facts(offered)
+    _check_cover(offered)
+    _check_loudness(offered.loudness)
     _check_moment(offered)
     _check_count(offered.renditions, RENDITIONS_MAX, "renditions")
     if not offered.renditions:
@@ -104,9 +114,51 @@ def _check_facts(offered: Publication) -> None:
     for isrc in offered.isrcs:
         if not _ISRC.fullmatch(isrc):
             raise InvalidRequest(f"isrcs must be like USRC17607839, not {isrc[:40]!r}")
+    for field in ("label", "barcode"):
+        _check_text(getattr(offered, field), field)
+    if not 0 <= offered.release_kind <= RELEASE_KIND_MAX:
+        raise InvalidRequest(f"release_kind must be 0 to {RELEASE_KIND_MAX}, not {offered.release_kind}")
+
+
+def _check_mbids(offered: Publication) -> None:
+    for field in ("recording_mbid", "release_mbid", "release_group_mbid"):
+        if getattr(offered, field):
+            check_uuid(getattr(offered, field), field)
+    _check_one_each("artist_mbids", offered.artist_mbids, offered.artists)
+    _check_one_each("album_artist_mbids", offered.album_artist_mbids, offered.album_artists)
+    for field in ("artist_mbids", "album_artist_mbids"):
+        for mbid in filter(None, getattr(offered, field)):
+            check_uuid(mbid, field)
+
+
+def _check_sort_names(offered: Publication) -> None:
+    _check_one_each("artist_sort_names", offered.artist_sort_names, offered.artists)
+    for name in filter(None, offered.artist_sort_names):
+        _check_name(name, "artist_sort_names")
+
+
+def _check_one_each(field: str, values: Sequence[str], credits_: Sequence[Credit]) -> None:
+    if values and len(values) != len(credits_):
+        raise InvalidRequest(f"{field} has {len(values)} entries for {len(credits_)} artists: give one each, or none")
+
+
+def _check_cover(offered: Publication) -> None:
     if offered.cover_sha256:
         check_sha256(offered.cover_sha256, "cover_sha256")
         _check_text(offered.cover_mime_type, "cover_mime_type")
+    sizes = offered.cover_sizes_px
+    _check_count(sizes, COVER_SIZES_MAX, "cover_sizes_px")
+    if list(sizes) != sorted(set(sizes)) or not all(0 < size <= COVER_PX_MAX for size in sizes):
+        raise InvalidRequest(f"cover_sizes_px must ascend from 1 to {COVER_PX_MAX} at most, not {list(sizes)}")
+
+
+def _check_loudness(loudness: Loudness | None) -> None:
+    if loudness is None:
+        return
+    for field in ("integrated_lufs", "true_peak_dbtp", "range_lu"):
+        value = getattr(loudness, field)
+        if not abs(value) <= LOUDNESS_MAX:
+            raise InvalidRequest(f"loudness.{field} must be within -{LOUDNESS_MAX} to {LOUDNESS_MAX}, not {value}")
 
 
 def _check_moment(offered: Publication) -> None:
@@ -128,8 +180,10 @@ def _check_rendition(rendition: Rendition) -> None:
     if not rendition.mime_type:
         raise InvalidRequest(f"renditions.mime_type is missing for {rendition.rendition_id}")
     _check_text(rendition.mime_type, "renditions.mime_type")
-    for field in ("bitrate_bps", "duration_ms", "sample_rate_hz", "channels"):
+    for field in ("bitrate_bps", "duration_ms", "sample_rate_hz", "channels", "delay_samples", "padding_samples"):
         _check_number(getattr(rendition, field), f"renditions.{field}")
+    if not 0 <= rendition.samples < 1 << 63:
+        raise InvalidRequest(f"renditions.samples must be below 2^63, not {rendition.samples}")
 
 
 def _check_number(number: int, field: str) -> None:

@@ -14,11 +14,11 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from catalog import cursors, moments
+from catalog import cursors, moments, outbox
 from catalog import tables as t
 from catalog.database import Database
 from catalog.metrics import CatalogMetrics
-from catalog.model import Song, Upcoming
+from catalog.model import EntityKind, Song, Upcoming
 from catalog.songs import load_songs
 from reprise.errors import NotFound
 from reprise.log import get_logger
@@ -94,9 +94,12 @@ async def _publish(connection: AsyncConnection, release_id: uuid.UUID, asked: in
         available = {"available_from": moments.at(moment)}
         tracks = sa.select(t.track.c.recording_id).where(t.track.c.release_id == release_id)
         await connection.execute(sa.update(t.release).where(mine).values(available))
-        await connection.execute(sa.update(t.recording).where(t.recording.c.id.in_(tracks)).values(available))
-        of_search = t.song_search.c.recording_id.in_(tracks)
-        await connection.execute(sa.update(t.song_search).where(of_search).values(available))
+        for table, id_ in ((t.recording, t.recording.c.id), (t.song_search, t.song_search.c.recording_id)):
+            # Songs that are out by another release stay out.
+            with_it = table.c.available_from.is_not_distinct_from(row.available_from)
+            await connection.execute(sa.update(table).where(id_.in_(tracks), with_it).values(available))
+        await outbox.tell(connection, EntityKind.RELEASE, [release_id])
+        await outbox.tell(connection, EntityKind.SONG, (await connection.execute(tracks)).scalars())
     count = sa.select(sa.func.count()).where(t.track.c.release_id == release_id)
     songs = int((await connection.execute(count)).scalar_one())
     return Scheduled(songs, moment or kept or 0), moment is not None

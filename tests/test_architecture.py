@@ -28,7 +28,7 @@ PURE = frozenset(
         "balancer.steering", "balancer.utilisation", "balancer.views", "balancer.want",
         "catalog.cursors", "catalog.database.addresses", "catalog.database.positions",
         "catalog.database.standings", "catalog.database.trail", "catalog.indexer.checkpoint", "catalog.indexer.garbage",
-        "catalog.listing", "catalog.model", "catalog.moments",
+        "catalog.identity", "catalog.listing", "catalog.model", "catalog.moments",
         "catalog.normalise", "catalog.operators", "catalog.publication", "catalog.query", "catalog.resume",
         "catalog.sessions.attempts", "catalog.sessions.credentials", "catalog.sessions.issuing", "catalog.sessions.listeners",
         "catalog.sessions.refresh_tokens", "catalog.sessions.wire",

@@ -81,6 +81,7 @@ release_group = sa.Table(
     sa.Column("kind", sa.SmallInteger, nullable=False, server_default="0"),
     sa.Column("mbid", sa.Uuid()),
     _unique_mbid("release_group"),
+    sa.Index(None, "title_key", "first_artist_id"),
     sa.Index(
         "uq_release_group_title_key_first_artist_id",
         "title_key",
@@ -114,13 +115,8 @@ release = sa.Table(
     # Taken down; null for what is to be seen.
     moment("withdrawn_at", nullable=True),
     sa.Column("withdrawn_reason", sa.Text, nullable=False, server_default=""),
-    sa.Index(
-        "uq_release_title_key_first_artist_id",
-        "title_key",
-        "first_artist_id",
-        unique=True,
-        postgresql_where=sa.text("mbid IS NULL"),
-    ),
+    sa.Index("uq_release_group_id", "group_id", "title_key", unique=True, postgresql_where=sa.text("mbid IS NULL")),
+    sa.Index(None, "title_key", "first_artist_id"),
     sa.Index(None, "title_key", "id"),
     sa.Index(None, "available_from", "id", postgresql_where=sa.text("available_from IS NOT NULL")),
 )

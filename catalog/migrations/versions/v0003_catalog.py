@@ -37,6 +37,7 @@ _STATEMENTS = (
     )
     """,
     "CREATE UNIQUE INDEX uq_release_group_mbid ON release_group (mbid) WHERE mbid IS NOT NULL",
+    "CREATE INDEX ix_release_group_title_key_first_artist_id ON release_group (title_key, first_artist_id)",
     "CREATE INDEX ix_release_group_first_artist_id ON release_group (first_artist_id)",
     """
     CREATE UNIQUE INDEX uq_release_group_title_key_first_artist_id
@@ -60,10 +61,8 @@ _STATEMENTS = (
     "ALTER TABLE release ALTER COLUMN group_id SET NOT NULL",
     "CREATE INDEX ix_release_group_id ON release (group_id)",
     "ALTER TABLE release DROP CONSTRAINT uq_release_title_key_first_artist_id",
-    """
-    CREATE UNIQUE INDEX uq_release_title_key_first_artist_id
-        ON release (title_key, first_artist_id) WHERE mbid IS NULL
-    """,
+    "CREATE UNIQUE INDEX uq_release_group_id ON release (group_id, title_key) WHERE mbid IS NULL",
+    "CREATE INDEX ix_release_title_key_first_artist_id ON release (title_key, first_artist_id)",
     """
     CREATE TABLE medium (
         release_id uuid CONSTRAINT fk_medium_release_id REFERENCES release (id),
