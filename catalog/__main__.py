@@ -64,7 +64,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         publisher = Publisher(database, lambda: uuid7(time.time_ns() // 1_000_000, secrets.randbits(80)), metrics)
         operators = Operators(derive_key(mesh_key, OPERATOR), time.time)
         servicer = CatalogServicer(
-            Search(database, cursor_key, metrics),
+            Search(database, None, cursor_key, metrics),
             Browse(database, cursor_key),
             Songs(database),
             Progress(database, metrics),

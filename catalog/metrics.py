@@ -9,8 +9,8 @@ class CatalogMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.searches = Counter(
             "reprise_catalog_searches_total",
-            "First pages by the tier of their best hit, or none",
-            ["tier"],
+            "First pages by who answered, index or database, and the tier of their best hit, or none",
+            ["backend", "tier"],
             registry=registry,
         )
         self.publications = Counter(
@@ -23,6 +23,29 @@ class CatalogMetrics:
             "reprise_catalog_releases_total",
             "Releases given a moment by outcome: scheduled, published (at once) or unchanged",
             ["outcome"],
+            registry=registry,
+        )
+        self.takedowns = Counter(
+            "reprise_catalog_takedowns_total",
+            "Songs and releases by what became of them: taken_down or restored",
+            ["outcome"],
+            registry=registry,
+        )
+        self.merges = Counter(
+            "reprise_catalog_merges_total",
+            "Merges by what was merged: song, artist or release",
+            ["kind"],
+            registry=registry,
+        )
+        self.change_watchers = Gauge(
+            "reprise_catalog_change_watchers", "Open streams of WatchChanges", registry=registry
+        )
+        self.change_watchers_refused = Counter(
+            "reprise_catalog_change_watchers_refused_total", "Streams of WatchChanges over the bound", registry=registry
+        )
+        self.changes_pruned = Counter(
+            "reprise_catalog_changes_pruned_total",
+            "Changes dropped from the outbox, by age or number",
             registry=registry,
         )
         self.progress_saves = Counter(

@@ -25,6 +25,9 @@ _CJK = re.compile(
     "\u3400-\u4dbf\u4e00-\u9fff\uac00-\ud7a3\uf900-\ufaff\U00020000-\U0003ffff]+"
 )
 _ARTICLE = re.compile(r"(The|A|An)\s+(\S.*)", re.IGNORECASE | re.DOTALL)
+# What `_fold` and `_mask` do to ASCII, as one step each: most names are nothing else.
+_ASCII_FOLD = {at: chr(at).lower() if chr(at).isprintable() or chr(at).isspace() else None for at in range(128)}
+_ASCII_MASK = {at: chr(at) if chr(at).isalnum() else " " for at in range(128)}
 
 
 def key(name: str) -> str:
@@ -33,7 +36,7 @@ def key(name: str) -> str:
     A name without any letter or digit ("!!!", "÷") is kept as its signs.
     """
     folded = _fold(name)
-    readable = "".join(_mask(folded)).split()
+    readable = _mask(folded).split()
     return (" ".join(readable) or "".join(folded.split()))[:KEY_CHARS_MAX].rstrip()
 
 
@@ -49,7 +52,7 @@ def tokens(name: str) -> list[tuple[str, ...]]:
     out, unless there are no others.
     """
     folded = _fold(name)
-    pieces = [tuple(_split("".join(_mask(piece)))) for piece in folded.split()]
+    pieces = [tuple(_split(_mask(piece))) for piece in folded.split()]
     return [piece for piece in pieces if piece] or [(sign[:WORD_CHARS_MAX],) for sign in [key(name)] if sign]
 
 
@@ -78,8 +81,16 @@ def sort_name(name: str) -> str:
     return f"{match[2]}, {match[1]}" if match else name
 
 
+def bare_name(name: str) -> str:
+    """The name without its article: "Beatles"."""
+    match = _ARTICLE.fullmatch(name)
+    return match[2] if match else name
+
+
 def _fold(name: str) -> str:
     """Case, width, marks and ligatures removed; spaces and punctuation still in place."""
+    if name.isascii():
+        return name.translate(_ASCII_FOLD)
     text = unicodedata.normalize("NFKC", name).casefold()
     bare = "".join(_strip_marks(unicodedata.normalize("NFD", text))).translate(_BASE_LETTERS)
     return unicodedata.normalize("NFKC", bare)
@@ -99,14 +110,16 @@ def _strip_marks(decomposed: str) -> list[str]:
     return kept
 
 
-def _mask(folded: str) -> list[str]:
-    """Characters, with a space for each that is not part of a word; a mark belongs to the letter before it."""
+def _mask(folded: str) -> str:
+    """The text with a space for each sign that is not part of a word; a mark belongs to the letter before it."""
+    if folded.isascii():
+        return folded.translate(_ASCII_MASK)
     masked: list[str] = []
     for character in folded:
         category = unicodedata.category(character)[0]
         in_word = category in "LN" or (category == "M" and bool(masked) and masked[-1] != " ")
         masked.append(character if in_word else " ")
-    return masked
+    return "".join(masked)
 
 
 def _split(masked: str) -> list[str]:

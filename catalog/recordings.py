@@ -7,7 +7,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from catalog import locks, normalise, search_index
+from catalog import locks, normalise
 from catalog import tables as t
 from catalog.availability import is_out
 from catalog.editions import Edition
@@ -50,6 +50,12 @@ async def insert(
     """Writes a new song, findable when the transaction commits and its moment has come."""
     title_key = normalise.key(song.title)
     available_from = edition.available_from if edition else None
+    # A release that is taken down takes what comes later with it.
+    down = (
+        {"withdrawn_at": edition.withdrawn_at, "withdrawn_with": edition.release_id}
+        if edition and edition.withdrawn_at
+        else {}
+    )
     of_song = {"recording_id": song_id}
     row = {
         "id": song_id,
@@ -62,6 +68,7 @@ async def insert(
         "cover": cover,
         "available_from": available_from,
         "mbid": uuid.UUID(song.recording_mbid) if song.recording_mbid else None,
+        **down,
         **_loudness_columns(song),
     }
     details: dict[sa.Table, list[dict[str, Any]]] = {
@@ -76,7 +83,6 @@ async def insert(
     for table, rows in details.items():
         if rows:
             await connection.execute(sa.insert(table), rows)
-    await search_index.add(connection, song_id, song, available_from)
 
 
 def _loudness_columns(song: Publication) -> dict[str, float]:

@@ -94,10 +94,9 @@ async def _publish(connection: AsyncConnection, release_id: uuid.UUID, asked: in
         available = {"available_from": moments.at(moment)}
         tracks = sa.select(t.track.c.recording_id).where(t.track.c.release_id == release_id)
         await connection.execute(sa.update(t.release).where(mine).values(available))
-        for table, id_ in ((t.recording, t.recording.c.id), (t.song_search, t.song_search.c.recording_id)):
-            # Songs that are out by another release stay out.
-            with_it = table.c.available_from.is_not_distinct_from(row.available_from)
-            await connection.execute(sa.update(table).where(id_.in_(tracks), with_it).values(available))
+        # Songs that are out by another release stay out.
+        with_it = t.recording.c.available_from.is_not_distinct_from(row.available_from)
+        await connection.execute(sa.update(t.recording).where(t.recording.c.id.in_(tracks), with_it).values(available))
         await outbox.tell(connection, EntityKind.RELEASE, [release_id])
         await outbox.tell(connection, EntityKind.SONG, (await connection.execute(tracks)).scalars())
     count = sa.select(sa.func.count()).where(t.track.c.release_id == release_id)

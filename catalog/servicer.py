@@ -29,8 +29,9 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
         self._operators = operators
 
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:
-        page = await self._search.search(request.query, wire.page_size(request.page_size, SEARCH_PAGE), request.cursor)
-        return pb.SearchResponse(songs=map(wire.song_message, page.songs), next_cursor=page.next_cursor)
+        size = wire.page_size(request.page_size, SEARCH_PAGE)
+        page = await self._search.search(request.query, size, request.cursor, wire.filters(request))
+        return wire.search_response(page)
 
     async def Browse(self, request: pb.BrowseRequest, context: Any) -> pb.BrowseResponse:
         listing = wire.listing(request)

@@ -8,6 +8,8 @@ from typing import cast
 from catalog.listing import Filter, Kind, Listing
 from catalog.model import COVERS_PATH, Artist, Credit, Genre, Loudness, Publication, Release, Rendition, Song, Upcoming
 from catalog.resume import Point
+from catalog.search import Page
+from catalog.searching.backend import Filters
 from reprise.catalog.v1 import catalog_service_pb2 as pb
 from reprise.errors import InvalidRequest
 from reprise.ids import check_id, check_sha256, check_uuid
@@ -53,6 +55,16 @@ def user_id(text: str) -> str:
     if not _USER_ID.match(text):
         raise InvalidRequest("user_id must be 16 to 64 of A-Z a-z 0-9 _ -")
     return text
+
+
+def filters(request: pb.SearchRequest) -> Filters:
+    """What a search is narrowed to."""
+    return Filters(
+        artist_id=check_uuid(request.artist_id, "artist_id") if request.artist_id else None,
+        genre_id=check_uuid(request.genre_id, "genre_id") if request.genre_id else None,
+        year_from=request.year_from,
+        year_to=request.year_to,
+    )
 
 
 def listing(request: pb.BrowseRequest) -> Listing:
@@ -125,6 +137,16 @@ def publication(request: pb.PublishSongRequest) -> Publication:
     )
 
 
+def search_response(page: Page) -> pb.SearchResponse:
+    return pb.SearchResponse(
+        songs=map(song_message, page.songs),
+        next_cursor=page.next_cursor,
+        partial=page.partial,
+        artists=map(_artist_message, page.artists),
+        releases=map(_release_message, page.releases),
+    )
+
+
 def browse_response(
     kind: Kind, entries: Iterable[Artist | Release | Genre | Song], next_cursor: str
 ) -> pb.BrowseResponse:
@@ -164,13 +186,17 @@ def song_message(song: Song) -> types.Song:
 def _entry(entry: Artist | Release | Genre | Song) -> types.Artist | types.Release | types.Genre | types.Song:
     match entry:
         case Artist():
-            return types.Artist(artist_id=entry.artist_id, name=entry.name, sort_name=entry.sort_name)
+            return _artist_message(entry)
         case Release():
             return _release_message(entry)
         case Genre():
             return types.Genre(genre_id=entry.genre_id, name=entry.name)
         case Song():
             return song_message(entry)
+
+
+def _artist_message(artist: Artist) -> types.Artist:
+    return types.Artist(artist_id=artist.artist_id, name=artist.name, sort_name=artist.sort_name)
 
 
 def _release_message(release: Release) -> types.Release:

@@ -9,11 +9,13 @@ from typing import Protocol
 from catalog.model import EntityKind
 from catalog.query import Query
 from catalog.searching.documents import Entry
+from reprise.errors import InvalidRequest
 
 # How deep a listener may page into one query.
 DEPTH_MAX = 1000
 # Artists and releases beside the songs of the first page.
 BEST_COUNT = 3
+YEAR_MAX = 9999
 
 
 class Tier(IntEnum):
@@ -28,20 +30,42 @@ class Tier(IntEnum):
     WORDS = 3
     # Album and genres counted too.
     MENTION = 4
-    # Words within one edit, two in long ones; only when little matched as typed.
-    CORRECTED = 5
+    # The next ones guess, and only when little matched as typed: words within one edit, two in long ones.
+    CORRECTED_NAME = 5
+    CORRECTED_WORDS = 6
+    # The last word as the start of another one.
+    CORRECTED_STARTS = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Ask:
-    """A parsed query and its filters; None and 0 for no filter. `now_ms` decides what is out already."""
+class Filters:
+    """What the songs are narrowed to; None and 0 for no filter. Raises InvalidRequest."""
 
-    query: Query
-    now_ms: int
     artist_id: uuid.UUID | None = None
     genre_id: uuid.UUID | None = None
     year_from: int = 0
     year_to: int = 0
+
+    def __post_init__(self) -> None:
+        if max(self.year_from, self.year_to) > YEAR_MAX:
+            raise InvalidRequest(f"years are at most {YEAR_MAX}, not {self.year_from} to {self.year_to}")
+
+    @property
+    def scope(self) -> tuple[str | int, ...]:
+        """What a cursor of these songs is bound to."""
+        return (str(self.artist_id or ""), str(self.genre_id or ""), self.year_from, self.year_to)
+
+
+NO_FILTERS = Filters()
+
+
+@dataclass(frozen=True, slots=True)
+class Ask:
+    """A parsed query and its filters. `now_ms` (Unix time) decides what is out already."""
+
+    query: Query
+    now_ms: int
+    filters: Filters = NO_FILTERS
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,7 @@ and replicas.
 """
 
 from catalog.tables.columns import metadata
-from catalog.tables.derived import outbox, outbox_pruned, popularity, song_card, song_search, vocabulary
+from catalog.tables.derived import outbox, outbox_pruned, popularity, song_card
 from catalog.tables.listeners import account, device, progress, progress_pointer, session
 from catalog.tables.songs import (
     artist,
@@ -53,8 +53,6 @@ __all__ = [
     "rendition",
     "session",
     "song_card",
-    "song_search",
     "source",
     "track",
-    "vocabulary",
 ]

@@ -1,10 +1,9 @@
-"""What is derived from songs and could be made again: cards, popularity, words for search; and the outbox of changes."""
+"""What is derived from songs and could be made again: cards, popularity; and the outbox of changes."""
 
 import sqlalchemy as sa
-from sqlalchemy.dialects.postgresql import ARRAY, TSVECTOR
 from sqlalchemy.types import UserDefinedType
 
-from catalog.tables.columns import KEY, metadata, moment, ref
+from catalog.tables.columns import metadata, moment, ref
 
 
 class Xid8(UserDefinedType[int]):
@@ -53,30 +52,4 @@ outbox_pruned = sa.Table(
     metadata,
     sa.Column("xid", Xid8(), primary_key=True, autoincrement=False),
     sa.Column("sequence", sa.BigInteger, nullable=False),
-)
-
-song_search = sa.Table(
-    "song_search",
-    metadata,
-    ref("recording_id", "recording.id", primary_key=True),
-    sa.Column("title_key", KEY, nullable=False),
-    sa.Column("artist_key", KEY, nullable=False),
-    sa.Column("exact_titles", ARRAY(sa.Text), nullable=False),
-    sa.Column("exact_names", ARRAY(sa.Text), nullable=False),
-    sa.Column("words", TSVECTOR, nullable=False),
-    moment("available_from", nullable=True),
-    sa.Index(None, "title_key", "recording_id"),
-    sa.Index(None, "artist_key", "recording_id"),
-    sa.Index(None, "exact_titles", postgresql_using="gin"),
-    sa.Index(None, "exact_names", postgresql_using="gin"),
-    sa.Index(None, "words", postgresql_using="gin"),
-)
-# Every word of the catalog, with its `spelling.deletions`.
-vocabulary = sa.Table(
-    "vocabulary",
-    metadata,
-    sa.Column("word", KEY, primary_key=True),
-    sa.Column("deletions", ARRAY(sa.Text), nullable=False),
-    sa.Index(None, "deletions", postgresql_using="gin"),
-    sa.Index("ix_vocabulary_trigrams", "word", postgresql_using="gin", postgresql_ops={"word": "gin_trgm_ops"}),
 )

@@ -38,6 +38,7 @@ artist_alias = sa.Table(
     ref("artist_id", "artist.id", primary_key=True),
     sa.Column("alias_key", KEY, primary_key=True),
     sa.Column("alias", sa.Text, nullable=False),
+    sa.Index(None, "alias_key"),
 )
 # A list of artists with join phrases ("A feat. B"), shared by all songs and releases that name them so.
 artist_credit = sa.Table(

@@ -66,7 +66,7 @@ def songs(database: Database) -> Songs:
 
 @pytest.fixture
 def search(database: Database, metrics: CatalogMetrics) -> Search:
-    return Search(database, CURSOR_KEY, metrics)
+    return Search(database, None, CURSOR_KEY, metrics)
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ async def test_a_process_serves_every_door_and_stops_cleanly(settings: dict[str,
             with pytest.raises(grpc.aio.AioRpcError):
                 await pb_grpc.CatalogAdminServiceStub(channel).PublishSong(pb.PublishSongRequest())
         page = http(settings, "/metrics")[1].decode()
-        assert 'reprise_catalog_searches_total{tier="none"} 1.0' in page
+        assert 'reprise_catalog_searches_total{backend="database",tier="none"} 1.0' in page
         assert 'reprise_catalog_covers_total{result="invalid"} 1.0' in page
         process.send_signal(signal.SIGTERM)
         _, log = await asyncio.wait_for(process.communicate(), 30)

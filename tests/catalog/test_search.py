@@ -1,243 +1,170 @@
-"""Listeners find what they mean, however they type it."""
+"""The index answers; without one the database does, and says so. What the engines find is told in `searching/`."""
+
+import uuid
+from collections.abc import Sequence
 
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
 from prometheus_client import CollectorRegistry
 
-from catalog import spelling
+from catalog.database import Database
+from catalog.metrics import CatalogMetrics
 from catalog.publish import Publisher
-from catalog.search import Search
-from reprise.errors import InvalidRequest
+from catalog.search import Page, Search
+from catalog.searching.backend import Ask, Filters, Found, Hit, Place, Tier
+from reprise.errors import InvalidRequest, Unavailable
 from tests.catalog import songbook
+from tests.catalog.conftest import CURSOR_KEY
 
-# (title, artist, album): enough neighbours that a wrong ranking shows.
 SONGS = [
-    ("Army of Me", "Björk", "Post"),
-    ("Hyperballad", "Björk", "Post"),
-    ("Bjork", "Tribute Band", "Icelanders"),
-    ("Homogenic Love", "Nobody", "Björk Covers"),
-    ("T.N.T.", "AC/DC", "High Voltage"),
-    ("Thunderstruck", "AC/DC", "The Razors Edge"),
-    ("Bohemian Rhapsody", "Queen", "A Night at the Opera"),
-    ("Queen of the Night", "Somebody", ""),
-    ("Quebec", "Nobody", ""),
-    ("Enter Sandman", "Metallica", "Metallica"),
-    ("Hello", "Adele", "25"),
-    ("Waterloo", "ABBA", "Waterloo"),
-    ("Uprising", "Muse", "The Resistance"),
-    ("Home", "Somebody", ""),
-    ("Sugarcane", "Nobody", ""),
-    ("Don't Stop Me Now", "Queen", "Jazz"),
-    ("群青日和", "東京事変", "教育"),
-    ("夜に駆ける", "YOASOBI", ""),
-    ("Группа крови", "Кино", ""),
-    ("Me and Giuliani", "!!!", ""),
-    ("Perfect", "Ed Sheeran", "÷"),
-    ("So What", "P!nk", "Funhouse"),
-    ("Hoppípolla", "Sigur Rós", "Takk..."),
-    ("Águas de Março", "Antônio Carlos Jobim", ""),
-    ("Ænima", "Tool", "Ænima"),
-    ("100% Pure", "Percent_age", ""),
+    ("Army of Me", "Björk", "Post", "1995"),
+    ("Hyperballad", "Björk", "Post", "1995-06-13"),
+    ("Bjork", "Tribute Band", "Icelanders", "2001"),
+    ("Yesterday", "The Beatles", "Help!", "1965"),
+    ("T.N.T.", "AC/DC", "High Voltage", "1976"),
 ]
 
 
+class ShelfIndex:
+    """Songs in a given order, or an outage."""
+
+    def __init__(self) -> None:
+        self.songs: Sequence[uuid.UUID] = ()
+        self.down = False
+        self.asked: list[Ask] = []
+
+    async def find(self, ask: Ask, count: int, after: Place | None) -> Found:
+        if self.down:
+            raise Unavailable("the shelf is away")
+        self.asked.append(ask)
+        start = after.shown if after else 0
+        places = [(id_, Place(Tier.WORDS, 100 - at, id_, at + 1)) for at, id_ in enumerate(self.songs)]
+        return Found(tuple(Hit(id_, place) for id_, place in places[start : start + count]))
+
+
 @pytest.fixture
-async def library(publisher: Publisher, search: Search) -> Search:
-    """A search over SONGS, published on first use."""
-    if not (await search.search("thunderstruck", 1, "")).songs:
-        for number, (title, artist, album) in enumerate(SONGS):
+def index() -> ShelfIndex:
+    return ShelfIndex()
+
+
+@pytest.fixture
+def indexed(database: Database, index: ShelfIndex, metrics: CatalogMetrics) -> Search:
+    return Search(database, index, CURSOR_KEY, metrics, lambda: 1000.0)
+
+
+@pytest.fixture
+async def library(publisher: Publisher) -> list[uuid.UUID]:
+    """SONGS, published once."""
+    return [
+        (
             await publisher.publish(
-                songbook.publication(title, artist, album=album, source_sha256=songbook.digest(f"song {number}"))
+                songbook.publication(
+                    title, artist, album=album, date=date, genres=("Rock",), source_sha256=songbook.digest(title)
+                )
             )
-    return search
-
-
-async def titles(search: Search, query: str) -> list[str]:
-    return [song.title for song in (await search.search(query, 20, "")).songs]
-
-
-@pytest.mark.parametrize(
-    ("query", "title"),
-    [
-        # exact, in any case and without accents
-        ("Army of Me", "Army of Me"),
-        ("ARMY OF ME", "Army of Me"),
-        ("hoppipolla", "Hoppípolla"),
-        ("aenima", "Ænima"),
-        ("aguas de marco", "Águas de Março"),
-        ("antonio carlos jobim", "Águas de Março"),
-        # signs
-        ("tnt", "T.N.T."),
-        ("t.n.t.", "T.N.T."),
-        ("T N T", "T.N.T."),
-        ("acdc thunderstruck", "Thunderstruck"),
-        ("ac/dc thunder", "Thunderstruck"),
-        ("pink", "So What"),
-        ("p!nk", "So What"),
-        ("!!!", "Me and Giuliani"),
-        ("÷", "Perfect"),
-        ("dont stop me now", "Don't Stop Me Now"),
-        ("don't stop", "Don't Stop Me Now"),
-        ("100%", "100% Pure"),
-        ("sugar cane", "Sugarcane"),
-        # as you type
-        ("thund", "Thunderstruck"),
-        ("bohemian rh", "Bohemian Rhapsody"),
-        ("metal", "Enter Sandman"),
-        # artist and title mixed
-        ("queen bohemian", "Bohemian Rhapsody"),
-        ("rhapsody queen", "Bohemian Rhapsody"),
-        ("bjork army", "Army of Me"),
-        ("metallica enter sand", "Enter Sandman"),
-        # other scripts
-        ("東京事変", "群青日和"),
-        ("東京", "群青日和"),
-        ("青日", "群青日和"),
-        ("東", "群青日和"),
-        ("駆ける", "夜に駆ける"),
-        ("кино", "Группа крови"),
-        ("группа кр", "Группа крови"),
-    ],
-)
-async def test_first_hit_is_what_was_meant(library: Search, query: str, title: str) -> None:
-    assert (await titles(library, query))[0] == title
-
-
-@pytest.mark.parametrize(
-    ("query", "title"),
-    [
-        ("bjrok", "Army of Me"),
-        ("jork", "Army of Me"),
-        ("byork", "Army of Me"),
-        ("bjorrk", "Army of Me"),
-        ("pjork army of me", "Army of Me"),
-        ("nuse", "Uprising"),
-        ("mues", "Uprising"),
-        ("mse", "Uprising"),
-        ("dele", "Hello"),
-        ("adlee", "Hello"),
-        ("baba", "Waterloo"),
-        ("abb a", "Waterloo"),
-        ("quen", "Bohemian Rhapsody"),
-        ("metalica", "Enter Sandman"),
-        ("metalicca", "Enter Sandman"),
-        ("emtallica", "Enter Sandman"),
-        ("thunderstrukc", "Thunderstruck"),
-        ("bohemain rapsody", "Bohemian Rhapsody"),
-        ("hyperbalad", "Hyperballad"),
-        ("hone", "Home"),
-        ("acdv", "T.N.T."),
-        ("ac dv", "T.N.T."),
-        ("bohemian rhapsody bty queen", "Bohemian Rhapsody"),
-        ("dont sotp me nwo", "Don't Stop Me Now"),
-        ("кинг", "Группа крови"),
-    ],
-)
-async def test_a_typo_is_survived(library: Search, query: str, title: str) -> None:
-    assert title in (await titles(library, query))[:10]
-
-
-async def test_exact_title_then_artist_then_mention(library: Search) -> None:
-    found = await titles(library, "bjork")
-    assert found == ["Bjork", "Army of Me", "Hyperballad", "Homogenic Love"]
-
-
-async def test_prefixes_are_in_the_order_of_the_name_that_matched(library: Search) -> None:
-    assert (await titles(library, "que"))[:4] == [
-        "Quebec",
-        "Bohemian Rhapsody",
-        "Don't Stop Me Now",
-        "Queen of the Night",
+        ).song_id
+        for title, artist, album, date in SONGS
     ]
 
 
-async def test_what_matches_as_typed_comes_before_what_looks_like_it(library: Search, publisher: Publisher) -> None:
-    await publisher.publish(songbook.publication("Honest Work", "Knife Grinder"))
-    found = await titles(library, "hone")
-    assert found.index("Honest Work") < found.index("Home")
+def titles(page: Page) -> list[str]:
+    return [song.title for song in page.songs]
 
 
-async def test_an_exact_name_is_not_followed_by_guesses(library: Search, publisher: Publisher) -> None:
-    await publisher.publish(songbook.publication("Dome", "Church Builder"))
-    assert await titles(library, "dome") == ["Dome"]
+async def test_the_index_answers_page_by_page(indexed: Search, index: ShelfIndex, library: list[uuid.UUID]) -> None:
+    index.songs = library
+    first = await indexed.search("anything", 2, "")
+    assert (titles(first), first.partial) == (["Army of Me", "Hyperballad"], False)
+    second = await indexed.search("anything", 2, first.next_cursor)
+    assert titles(second) == ["Bjork", "Yesterday"]
+    last = await indexed.search("anything", 2, second.next_cursor)
+    assert (titles(last), last.next_cursor) == (["T.N.T."], "")
 
 
-async def test_nothing_like_it_finds_nothing(library: Search) -> None:
-    page = await library.search("xyzzyplugh", 20, "")
-    assert (page.songs, page.next_cursor) == ([], "")
+async def test_the_index_is_asked_with_filters_and_the_time(indexed: Search, index: ShelfIndex) -> None:
+    wanted = Filters(artist_id=uuid.uuid4(), year_from=1990)
+    await indexed.search("anything", 2, "", wanted)
+    assert (index.asked[0].filters, index.asked[0].now_ms) == (wanted, 1_000_000)
 
 
-async def test_signs_of_the_query_language_are_only_signs(library: Search) -> None:
-    for query in ("a & b | !c", "':*", "\\", "%", "_", "a:*", "<->", "''", "queen' | 'adele"):
-        await library.search(query, 20, "")
-    assert await titles(library, "%") == []
-
-
-async def test_pages_show_every_hit_once_in_the_order_of_one_long_page(library: Search, publisher: Publisher) -> None:
-    names = [
-        ("Paging", "Nobody"),
-        ("Paging through", "X"),
-        ("Other", "Paging"),
-        ("A day of paging", "X"),
-        ("Pagin", "X"),
-    ]
-    for number in range(30):
-        title, artist = [*names, ("Paging both", "Paging ways")][number % 6]
-        await publisher.publish(songbook.publication(title, artist, album=f"Volume {number}"))
-    # As typed, and with a typo, where every hit is a guess.
-    for query, hits in (("paging", 25), ("pagng", 25)):
-        whole = await library.search(query, 100, "")
-        assert whole.next_cursor == ""
-        assert len({song.song_id for song in whole.songs}) == len(whole.songs) == hits
-        for page_size in (1, 4, 7):
-            found, cursor = [], ""
-            while len(found) <= hits:
-                page = await library.search(query, page_size, cursor)
-                assert len(page.songs) <= page_size
-                found += page.songs
-                if not (cursor := page.next_cursor):
-                    break
-            assert [song.song_id for song in found] == [song.song_id for song in whole.songs]
-
-
-async def test_a_cursor_of_another_query_is_refused(library: Search) -> None:
-    page = await library.search("queen", 1, "")
-    assert page.next_cursor
-    with pytest.raises(InvalidRequest, match="cursor"):
-        await library.search("bjork", 1, page.next_cursor)
-
-
-async def test_first_pages_are_counted_by_their_best_tier(library: Search, registry: CollectorRegistry) -> None:
-    def counted() -> list[float]:
-        tiers = ("exact_title", "prefix", "corrected_exact", "none")
-        return [registry.get_sample_value("reprise_catalog_searches_total", {"tier": tier}) or 0 for tier in tiers]
-
-    before = counted()
-    for query in ("army of me", "quebe", "metalica", "xyzzyplugh"):
-        await library.search(query, 20, "")
-    assert [after - was for after, was in zip(counted(), before, strict=True)] == [1, 1, 1, 1]
-
-
-# The fixture is read-only here, so examples may share it.
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(
-    artist=st.sampled_from(["björk", "queen", "metallica", "adele", "abba", "muse", "yoasobi", "кино", "nobody"]),
-    at=st.integers(0, 8),
-    letter=st.sampled_from("aeioqxkr"),
-    edit=st.sampled_from(["insert", "leave out", "replace", "swap"]),
-)
-async def test_any_one_edit_of_an_artist_is_survived(
-    library: Search, artist: str, at: int, letter: str, edit: str
+async def test_songs_that_the_index_knows_and_the_database_does_not_are_left_out(
+    indexed: Search, index: ShelfIndex, library: list[uuid.UUID]
 ) -> None:
-    at %= len(artist)
-    forms = {
-        "insert": artist[:at] + letter + artist[at:],
-        "leave out": artist[:at] + artist[at + 1 :],
-        "replace": artist[:at] + letter + artist[at + 1 :],
-        "swap": artist[:at] + artist[at + 1 : at + 2] + artist[at] + artist[at + 2 :],
-    }
-    typed = forms[edit]
-    assert spelling.distance(typed, artist) <= 1
-    found = (await library.search(typed, 50, "")).songs
-    assert any(credit.name.lower() == artist for song in found for credit in song.artists)
+    index.songs = [library[0], uuid.uuid4(), library[1]]
+    assert titles(await indexed.search("anything", 5, "")) == ["Army of Me", "Hyperballad"]
+
+
+async def test_without_the_index_the_database_answers_and_says_so(
+    indexed: Search, index: ShelfIndex, library: list[uuid.UUID], registry: CollectorRegistry
+) -> None:
+    index.down = True
+    page = await indexed.search("bjork", 10, "")
+    assert (titles(page), page.partial) == (["Bjork", "Army of Me", "Hyperballad"], True)
+    assert [artist.name for artist in page.artists] == ["Björk"]
+    labels = {"backend": "database", "tier": "prefix"}
+    assert registry.get_sample_value("reprise_catalog_searches_total", labels) == 1
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("army", ["Army of Me"]),
+        ("beat", ["Yesterday"]),
+        ("the bea", ["Yesterday"]),
+        ("t.n.t", ["T.N.T."]),
+        ("%", []),
+        ("'; --", []),
+    ],
+)
+async def test_the_database_finds_by_prefix(
+    search: Search, library: list[uuid.UUID], query: str, found: list[str]
+) -> None:
+    page = await search.search(query, 10, "")
+    assert (titles(page), page.partial) == (found, True)
+
+
+async def test_the_database_filters(search: Search, library: list[uuid.UUID]) -> None:
+    page = await search.search("bjork", 10, "", Filters(year_to=1999))
+    assert titles(page) == ["Army of Me", "Hyperballad"]
+    artist_id = uuid.UUID(page.artists[0].artist_id)
+    assert titles(await search.search("bjork", 10, "", Filters(artist_id=artist_id))) == ["Army of Me", "Hyperballad"]
+    (genre,) = page.songs[0].genres
+    assert len((await search.search("b", 10, "", Filters(genre_id=uuid.UUID(genre.genre_id)))).songs) == 4
+    assert titles(await search.search("b", 10, "", Filters(genre_id=uuid.uuid4()))) == []
+
+
+async def test_pages_of_the_database_show_every_song_once(search: Search, library: list[uuid.UUID]) -> None:
+    found, cursor = [], ""
+    for _ in range(6):
+        page = await search.search("b", 1, cursor)
+        found += titles(page)
+        cursor = page.next_cursor
+        if not cursor:
+            break
+    assert found == ["Bjork", "Army of Me", "Hyperballad", "Yesterday"]
+
+
+async def test_a_list_goes_on_with_who_began_it(indexed: Search, index: ShelfIndex, library: list[uuid.UUID]) -> None:
+    index.songs = library
+    by_index = (await indexed.search("b", 1, "")).next_cursor
+    index.down = True
+    by_database = (await indexed.search("b", 1, "")).next_cursor
+    with pytest.raises(Unavailable):
+        await indexed.search("b", 1, by_index)
+    index.down = False
+    page = await indexed.search("b", 1, by_database)
+    assert (titles(page), page.partial) == (["Army of Me"], True)
+
+
+async def test_a_cursor_of_another_query_or_filter_is_refused(
+    indexed: Search, index: ShelfIndex, library: list[uuid.UUID]
+) -> None:
+    index.songs = library
+    cursor = (await indexed.search("queen", 1, "")).next_cursor
+    for text, filters in (("bjork", Filters()), ("queen", Filters(year_from=1990))):
+        with pytest.raises(InvalidRequest, match="cursor"):
+            await indexed.search(text, 1, cursor, filters)
+
+
+def test_years_have_four_digits() -> None:
+    with pytest.raises(InvalidRequest, match="years"):
+        Filters(year_to=10_000)

@@ -108,7 +108,7 @@ async def refusal(call: Any) -> tuple[Code, str]:
 
 async def test_what_ingest_publishes_a_listener_finds_and_reads_whole(catalog: Any, admin: Any) -> None:
     published = await admin.PublishSong(publish_request(), metadata=token())
-    (song,) = (await catalog.Search(pb.SearchRequest(query="bjork army"))).songs
+    (song,) = (await catalog.Search(pb.SearchRequest(query="army of me"))).songs
     assert song.song_id == published.song_id
     assert song.audio_url == f"/play/{song.song_id}"
     assert song.cover_url == song.album.cover_url == f"/covers/{digest('cover')}"

@@ -24,6 +24,7 @@ _STATEMENTS = (
         CONSTRAINT pk_artist_alias PRIMARY KEY (artist_id, alias_key)
     )
     """,
+    "CREATE INDEX ix_artist_alias_alias_key ON artist_alias (alias_key)",
     "ALTER TABLE image ADD COLUMN sizes_px integer[] NOT NULL DEFAULT '{}'",
     # Releases
     """
@@ -101,7 +102,9 @@ _STATEMENTS = (
     )
     """,
     "CREATE INDEX ix_redirect_kind_new_id ON redirect (kind, new_id)",
-    # Derived
+    # Derived; words are found by the search index, which is outside of the database.
+    "DROP TABLE song_search",
+    "DROP TABLE vocabulary",
     """
     CREATE TABLE song_card (
         recording_id uuid CONSTRAINT pk_song_card PRIMARY KEY

@@ -1,0 +1,144 @@
+"""What each tier of a search asks for, as an expression over the terms of `documents`, for any engine to run. Pure.
+
+A query is answered tier by tier, and the next tier only runs while the page is not full. Guesses come last and only when little
+matched as typed: tried first they would bury what the listener meant under what looks like it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from catalog import normalise, query
+from catalog.query import Query
+from catalog.searching.backend import Tier
+from catalog.searching.documents import BEGINNING_CHARS_MAX, START_CHARS_MAX
+
+# With this many matches as typed there is no need to guess; a name that is exactly the query is enough by itself.
+EVIDENCE_ENOUGH = 10
+GUESSES = frozenset({Tier.CORRECTED_NAME, Tier.CORRECTED_WORDS, Tier.CORRECTED_STARTS})
+
+
+class Field(Enum):
+    """The fields of `documents.Terms`."""
+
+    EXACT_TITLE = "exact_title"
+    EXACT_NAME = "exact_name"
+    BEGINNING = "beginning"
+    WORD = "word"
+    START = "start"
+    MENTION = "mention"
+
+
+@dataclass(frozen=True, slots=True)
+class Term:
+    """Has this term."""
+
+    field: Field
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Begins:
+    """Has a term that begins so."""
+
+    field: Field
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class All:
+    parts: "tuple[Expression, ...]"
+
+
+@dataclass(frozen=True, slots=True)
+class Any:
+    parts: "tuple[Expression, ...]"
+
+
+Expression = Term | Begins | All | Any
+
+
+@dataclass(frozen=True, slots=True)
+class Guess:
+    """What a word may mean, closest first: known words; of the last word, still being typed, also known starts of words."""
+
+    words: tuple[str, ...] = ()
+    starts: tuple[str, ...] = ()
+
+
+def as_typed(asked: Query) -> dict[Tier, Expression]:
+    """The tiers that take the query as it was typed."""
+    words = _words(asked, (Field.WORD,))
+    begins: Expression = Term(Field.BEGINNING, asked.text[:BEGINNING_CHARS_MAX])
+    if len(asked.text) > BEGINNING_CHARS_MAX:
+        begins = All((begins, words))
+    return {
+        Tier.EXACT_TITLE: Term(Field.EXACT_TITLE, asked.joined),
+        Tier.EXACT_NAME: Term(Field.EXACT_NAME, asked.joined),
+        Tier.PREFIX: begins,
+        Tier.WORDS: words,
+        Tier.MENTION: _words(asked, (Field.WORD, Field.MENTION)),
+    }
+
+
+def corrected(asked: Query, guesses: Mapping[str, Guess], respaced: Sequence[Sequence[str]]) -> dict[Tier, Expression]:
+    """The tiers that guess. `guesses` are by word, and by the whole query without spaces; `respaced` are the words with their
+    spaces elsewhere, as far as they are known words then."""
+    if not respaced and not any(guess.words or guess.starts for guess in guesses.values()):
+        return {}
+    names = query.corrected_names(asked, {word: guess.words for word, guess in guesses.items()})
+    words = [_guessed(piece, guesses, ends=False) for piece in _correctable(asked)]
+    spaced = [All(tuple(Term(Field.WORD, word) for word in words)) for words in respaced]
+    starts = [_guessed(piece, guesses, ends=piece is asked.pieces[-1]) for piece in _correctable(asked)]
+    return {
+        Tier.CORRECTED_NAME: Any(
+            tuple(Term(field, name) for field in (Field.EXACT_TITLE, Field.EXACT_NAME) for name in names)
+        ),
+        Tier.CORRECTED_WORDS: Any((All(tuple(words)), *spaced)),
+        Tier.CORRECTED_STARTS: All(tuple(starts)),
+    }
+
+
+def _correctable(asked: Query) -> Sequence[tuple[str, ...]]:
+    """The pieces to insist on: without words too short to be corrected ("hte"), unless there are no others."""
+    longer = [piece for piece in asked.pieces if any(len(word) > 3 or normalise.is_cjk(word) for word in piece)]
+    return longer or asked.pieces
+
+
+def _words(asked: Query, fields: Sequence[Field]) -> Expression:
+    return All(tuple(_piece(piece, fields, last=piece is asked.pieces[-1]) for piece in asked.pieces))
+
+
+def _piece(piece: tuple[str, ...], fields: Sequence[Field], *, last: bool) -> Expression:
+    """The words of a piece, or all of them written together: AC/DC is both "ac", "dc" and "acdc"."""
+    *before, end = piece
+    split = [_word(word, fields, last=False) for word in before] + [_word(end, fields, last=last)]
+    together = normalise.join(piece)
+    apart = split[0] if len(split) == 1 else All(tuple(split))
+    return apart if together in piece else Any((apart, _word(together, fields, last=last)))
+
+
+def _word(word: str, fields: Sequence[Field], *, last: bool) -> Expression:
+    if not last or normalise.is_cjk(word):
+        options: list[Expression] = [Term(field, word) for field in fields]
+    elif len(word) <= START_CHARS_MAX:
+        options = [Term(Field.START, word), *(Term(field, word) for field in fields if field is not Field.WORD)]
+    else:
+        options = [Begins(field, word) for field in fields]
+    return options[0] if len(options) == 1 else Any(tuple(options))
+
+
+def _guessed(piece: tuple[str, ...], guesses: Mapping[str, Guess], *, ends: bool) -> Expression:
+    """A piece with the guesses of its words beside them; with `ends`, its last word may be the start of one."""
+    split = [_options(word, guesses, start=ends and word is piece[-1]) for word in piece]
+    together = normalise.join(piece)
+    apart = split[0] if len(split) == 1 else All(tuple(split))
+    return apart if together in piece else Any((apart, _options(together, guesses, start=ends)))
+
+
+def _options(word: str, guesses: Mapping[str, Guess], *, start: bool) -> Expression:
+    guess = guesses.get(word, Guess())
+    words = [Term(field, text) for text in dict.fromkeys((word, *guess.words)) for field in (Field.WORD, Field.MENTION)]
+    if not start:
+        return Any(tuple(words))
+    return Any((*words, _word(word, (Field.WORD,), last=True), *(Begins(Field.WORD, text) for text in guess.starts)))
