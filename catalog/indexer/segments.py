@@ -26,7 +26,7 @@ from catalog.searching.index_store import IndexStore, Published
 from catalog.searching.manifest import IndexFile, IndexManifest, Versions
 from catalog.searching.pulling import pull
 from catalog.searching.sealed import link_sealed
-from reprise.errors import NotFound
+from reprise.errors import DataCorrupt, NotFound
 from reprise.log import get_logger
 from reprise.s3 import search_file_key
 
@@ -83,11 +83,11 @@ class SegmentTarget:
             return None
         try:
             view = await self._bring(manifest)
-        except NotFound as error:
-            log.error("index_incomplete", reason=error.message)
+            path = await asyncio.to_thread(_writable, view, self._work / manifest.generation)
+            return await self._open(manifest.generation, path)
+        except (NotFound, DataCorrupt) as error:
+            log.error("index_unusable", reason=error.message)
             return None
-        path = await asyncio.to_thread(_writable, view, self._work / manifest.generation)
-        return await self._open(manifest.generation, path)
 
     async def begin(self) -> Generation:
         """An empty index of a new name."""

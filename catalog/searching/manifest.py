@@ -11,6 +11,8 @@ import re
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from catalog import normalise
+from catalog.searching import documents
 from reprise.errors import DataCorrupt
 
 FORMAT = 1
@@ -32,13 +34,16 @@ class IndexFile:
 
 @dataclass(frozen=True, slots=True)
 class Versions:
-    """What made the names and the documents of an index: a build reads those only that its own equals would have made."""
+    """What made an index. A build uses only what it would have made the same way."""
 
     normaliser: int
     schema: int
 
     def __str__(self) -> str:
         return f"normaliser {self.normaliser} and schema {self.schema}"
+
+
+THIS_BUILD = Versions(normalise.VERSION, documents.VERSION)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,7 +89,7 @@ def _manifest(value: Any) -> IndexManifest:
         generation=_hex(value["generation"], 32),
         epoch=_count(value["epoch"]),
         number=_count(value["number"]),
-        versions=Versions(_count(value["versions"]["normaliser"]), _count(value["versions"]["schema"])),
+        versions=Versions(*(_count(value["versions"][name]) for name in ("normaliser", "schema"))),
         checkpoint=str(value["checkpoint"]),
         documents=_count(value["documents"]),
         files=files,

@@ -8,8 +8,8 @@ Invariants: finds see one view from beginning to end; a view is swapped in whole
 """
 
 import asyncio
-from collections.abc import Callable
 from pathlib import Path
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
@@ -54,23 +54,30 @@ class ReplicaMetrics:
         )
 
 
+class Engine(SearchIndex, Protocol):
+    """Reads an index on local disk."""
+
+    def reload(self, path: Path) -> None:
+        """Opens the index in `path`; finds under way end on what they began with. Raises NotReady, DataCorrupt."""
+
+
 class Replica:
-    """A SearchIndex. `open_index` opens an engine's files in a folder, read only."""
+    """A SearchIndex."""
 
     def __init__(
         self,
         store: IndexStore,
         folder: IndexFolder,
-        open_index: Callable[[Path], SearchIndex],
+        engine: Engine,
         versions: Versions,
         metrics: ReplicaMetrics,
     ) -> None:
         self._store = store
         self._folder = folder
-        self._open_index = open_index
+        self._engine = engine
         self._versions = versions
         self._metrics = metrics
-        self._index: SearchIndex | None = None
+        self._usable = False
         self._view: View | None = None
         self._etag = ""
         # Why there is no index, or none newer than the one in use; empty when nothing is wrong.
@@ -79,14 +86,13 @@ class Replica:
     @property
     def manifest(self) -> IndexManifest | None:
         """Of the index in use."""
-        return self._view.manifest if self._index and self._view else None
+        return self._view.manifest if self._usable and self._view else None
 
     async def find(self, ask: Ask, count: int, after: Place | None) -> Found:
         """As `SearchIndex`."""
-        index = self._index
-        if index is None:
+        if not self._usable:
             raise Unavailable(f"the search index is not available: {self.trouble}")
-        return await index.find(ask, count, after)
+        return await self._engine.find(ask, count, after)
 
     async def open(self) -> None:
         """Opens the copy of the last run, so that answers do not wait for the store. Never raises for what is wrong with it."""
@@ -96,7 +102,7 @@ class Replica:
             return
         try:
             await self._open(view)
-        except (RepriseError, OSError, ValueError) as error:
+        except (RepriseError, OSError) as error:
             self._view = view
             self._note(f"the local copy cannot be opened: {error}")
 
@@ -107,7 +113,7 @@ class Replica:
             try:
                 await self._follow()
                 pause_s = POLL_S
-            except (RepriseError, OSError, ValueError) as error:
+            except (RepriseError, OSError) as error:
                 self._metrics.pulls.labels("failed").inc()
                 self._note(f"the published one cannot be used: {error}")
                 pause_s = RETRY_S
@@ -116,12 +122,11 @@ class Replica:
     async def _check(self) -> None:
         view = self._view
         damaged = await asyncio.to_thread(self._folder.damaged, view) if view else []
-        if damaged:
+        if view and damaged:
             self._metrics.damaged_files.inc(len(damaged))
-            self._use(None, None)
+            # The rest of its files need not be fetched again.
+            self._use(view, usable=False)
             self._note(f"the local copy is damaged: {', '.join(damaged)}")
-            # What is good in it need not be fetched again.
-            self._view = view
 
     async def _follow(self) -> None:
         published = await self._store.newer(self._etag)
@@ -140,13 +145,14 @@ class Replica:
         self._etag = published.etag
 
     async def _open(self, view: View) -> None:
-        self._use(await asyncio.to_thread(self._open_index, view.path), view)
+        await asyncio.to_thread(self._engine.reload, view.path)
+        self._use(view, usable=True)
         self._note("")
 
-    def _use(self, index: SearchIndex | None, view: View | None) -> None:
-        self._index, self._view = index, view
-        self._metrics.documents.set(view.manifest.documents if view else 0)
-        self._metrics.size_bytes.set(view.manifest.size_bytes if view else 0)
+    def _use(self, view: View, *, usable: bool) -> None:
+        self._view, self._usable = view, usable
+        self._metrics.documents.set(view.manifest.documents if usable else 0)
+        self._metrics.size_bytes.set(view.manifest.size_bytes if usable else 0)
 
     def _note(self, trouble: str) -> None:
         """Keeps what is wrong, and logs it once."""
