@@ -39,13 +39,20 @@ class Genre:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """An album, single or other publication; `cover` is the digest of its image, or empty."""
+    """An edition of an album, single or other publication.
+
+    `cover` is the digest of its image, or empty; `kind` is the number of `reprise.types.v1.ReleaseKind`.
+    """
 
     release_id: str
     title: str
     artists: tuple[Credit, ...]
     date: str = ""
     cover: str = ""
+    cover_sizes_px: tuple[int, ...] = ()
+    kind: int = 0
+    group_id: str = ""
+    loudness: "Loudness | None" = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,12 +93,14 @@ class Song:
     release: Release | None = None
     genres: tuple[Genre, ...] = ()
     cover: str = ""
+    cover_sizes_px: tuple[int, ...] = ()
     track_number: int = 0
     disc_number: int = 0
     date: str = ""
     explicit: bool = False
     isrcs: tuple[str, ...] = ()
     renditions: tuple[Rendition, ...] = ()
+    loudness: Loudness | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 from catalog import tables as t
 from catalog.availability import is_out
 from catalog.database import Database
-from catalog.model import Credit, Genre, Release, Rendition, Song
+from catalog.model import Credit, Genre, Loudness, Release, Rendition, Song
 
 Id = uuid.UUID
 
@@ -33,7 +33,10 @@ async def load_songs(
     connection: AsyncConnection, song_ids: Sequence[Id], condition: sa.ColumnElement[bool] | None = None
 ) -> list[Song]:
     """The known ones of `song_ids` whose recordings meet the condition, out or not, in that order."""
-    wanted = sa.select(t.recording).where(t.recording.c.id.in_(song_ids))
+    if not song_ids:
+        return []
+    covered = t.recording.outerjoin(t.image, t.image.c.sha256 == t.recording.c.cover)
+    wanted = sa.select(t.recording, t.image.c.sizes_px).select_from(covered).where(t.recording.c.id.in_(song_ids))
     if condition is not None:
         wanted = wanted.where(condition)
     rows = {row.id: row for row in await connection.execute(wanted)}
@@ -59,6 +62,8 @@ async def load_songs(
                     release=releases[str(track.release_id)] if track else None,
                     genres=tuple(genres[song_id]),
                     cover=row.cover.hex() if row.cover else "",
+                    cover_sizes_px=tuple(row.sizes_px or ()),
+                    loudness=_loudness(row),
                     duration_ms=row.duration_ms,
                     track_number=track.track_number if track else 0,
                     disc_number=track.disc_number if track else 0,
@@ -73,12 +78,32 @@ async def load_songs(
 
 async def load_releases(connection: AsyncConnection, release_ids: Iterable[Id]) -> list[Release]:
     """The known ones of `release_ids`, in no order."""
-    rows = (await connection.execute(sa.select(t.release).where(t.release.c.id.in_(list(release_ids))))).all()
+    joined = t.release.join(t.release_group).outerjoin(t.image, t.image.c.sha256 == t.release.c.cover)
+    wanted = sa.select(t.release, t.release_group.c.kind, t.image.c.sizes_px).select_from(joined)
+    rows = (await connection.execute(wanted.where(t.release.c.id.in_(list(release_ids))))).all()
     credits_ = await _load_credits(connection, {row.credit_id for row in rows})
-    return [
-        Release(str(row.id), row.title, credits_[row.credit_id], row.date, row.cover.hex() if row.cover else "")
-        for row in rows
-    ]
+    return [_release(row, credits_[row.credit_id]) for row in rows]
+
+
+def _release(row: sa.Row[Any], artists: tuple[Credit, ...]) -> Release:
+    return Release(
+        release_id=str(row.id),
+        title=row.title,
+        artists=artists,
+        date=row.date,
+        cover=row.cover.hex() if row.cover else "",
+        cover_sizes_px=tuple(row.sizes_px or ()),
+        kind=row.kind,
+        group_id=str(row.group_id),
+        loudness=_loudness(row),
+    )
+
+
+def _loudness(row: sa.Row[Any]) -> Loudness | None:
+    """Of a recording or release, where it was measured."""
+    if row.integrated_lufs is None:
+        return None
+    return Loudness(row.integrated_lufs, row.true_peak_dbtp or 0.0, row.loudness_range_lu or 0.0)
 
 
 async def _first_tracks(connection: AsyncConnection, song_ids: Iterable[Id]) -> dict[Id, sa.Row[Any]]:
@@ -137,6 +162,9 @@ async def _load_renditions(connection: AsyncConnection, song_ids: Iterable[Id]) 
                 sample_rate_hz=row.sample_rate_hz,
                 channels=row.channels,
                 mime_type=row.mime_type,
+                delay_samples=row.delay_samples,
+                padding_samples=row.padding_samples,
+                samples=row.samples,
             )
         )
     return found

@@ -1,6 +1,5 @@
 """Between the protos and the catalog's own values: parses requests, builds answers. Pure."""
 
-import re
 import uuid
 from collections.abc import Iterable, Sequence
 from typing import cast
@@ -20,7 +19,6 @@ SONG_IDS_MAX = 100
 SOURCES_MAX = 1000
 # PostgreSQL counts in signed 64 bits.
 _COUNT_MAX = (1 << 63) - 1
-_USER_ID = re.compile(r"[A-Za-z0-9_-]{16,64}\Z")
 _KINDS = {
     pb.BROWSE_KIND_ARTISTS: Kind.ARTISTS,
     pb.BROWSE_KIND_RELEASES: Kind.RELEASES,
@@ -48,13 +46,6 @@ def sources(digests: Sequence[str]) -> list[str]:
     if len(digests) > SOURCES_MAX:
         raise InvalidRequest(f"source_sha256 must have at most {SOURCES_MAX} entries, not {len(digests)}")
     return [check_sha256(digest, "source_sha256") for digest in digests]
-
-
-def user_id(text: str) -> str:
-    """A listener's id; not repeated in the error, for it is as good as a password."""
-    if not _USER_ID.match(text):
-        raise InvalidRequest("user_id must be 16 to 64 of A-Z a-z 0-9 _ -")
-    return text
 
 
 def filters(request: pb.SearchRequest) -> Filters:
@@ -180,6 +171,8 @@ def song_message(song: Song) -> types.Song:
         explicit=song.explicit,
         isrcs=song.isrcs,
         renditions=map(_rendition_message, song.renditions),
+        loudness=_loudness_message(song.loudness),
+        cover_sizes_px=song.cover_sizes_px,
     )
 
 
@@ -206,6 +199,20 @@ def _release_message(release: Release) -> types.Release:
         artists=map(_credit_message, release.artists),
         date=release.date,
         cover_url=_cover_url(release.cover),
+        cover_sizes_px=release.cover_sizes_px,
+        kind=cast("types.ReleaseKind.ValueType", release.kind),
+        release_group_id=release.group_id,
+        loudness=_loudness_message(release.loudness),
+    )
+
+
+def _loudness_message(loudness: Loudness | None) -> types.Loudness | None:
+    if loudness is None:
+        return None
+    return types.Loudness(
+        integrated_lufs=loudness.integrated_lufs,
+        true_peak_dbtp=loudness.true_peak_dbtp,
+        range_lu=loudness.range_lu,
     )
 
 

@@ -29,7 +29,7 @@ PURE = frozenset(
         "catalog.cursors", "catalog.database.addresses", "catalog.database.positions",
         "catalog.database.standings", "catalog.database.trail", "catalog.indexer.checkpoint", "catalog.indexer.garbage",
         "catalog.identity", "catalog.listing", "catalog.model", "catalog.moments",
-        "catalog.normalise", "catalog.operators", "catalog.publication", "catalog.query", "catalog.resume",
+        "catalog.normalise", "catalog.operators", "catalog.popularity", "catalog.publication", "catalog.query", "catalog.resume",
         "catalog.sessions.attempts", "catalog.sessions.credentials", "catalog.sessions.issuing", "catalog.sessions.listeners",
         "catalog.sessions.refresh_tokens", "catalog.sessions.wire",
         "catalog.searching.backend", "catalog.searching.documents", "catalog.searching.manifest", "catalog.searching.tiers",

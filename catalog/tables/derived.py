@@ -30,6 +30,8 @@ popularity = sa.Table(
     sa.Column("kind", sa.SmallInteger, primary_key=True, autoincrement=False),
     sa.Column("entity_id", sa.Uuid(), primary_key=True),
     sa.Column("score", sa.Double, nullable=False),
+    # The score when the outbox was told last.
+    sa.Column("told", sa.Double, nullable=False, server_default=sa.text("'-infinity'")),
     sa.Index(None, "kind", "score", "entity_id"),
 )
 # Every change of songs, artists and releases. Read in the order (xid, sequence), and only below the oldest transaction that

@@ -117,6 +117,7 @@ _STATEMENTS = (
         kind smallint,
         entity_id uuid,
         score double precision NOT NULL,
+        told double precision NOT NULL DEFAULT '-infinity',
         CONSTRAINT pk_popularity PRIMARY KEY (kind, entity_id)
     )
     """,
