@@ -19,6 +19,11 @@ from catalog.progress import Progress
 from catalog.publish import Publisher
 from catalog.releases import Releases
 from catalog.search import Search
+from catalog.searching.index_folder import IndexFolder
+from catalog.searching.index_store import IndexStore
+from catalog.searching.manifest import THIS_BUILD
+from catalog.searching.replica import Replica, ReplicaMetrics
+from catalog.searching.tantivy_index import TantivyIndex
 from catalog.servicer import CatalogServicer
 from catalog.settings import Settings
 from catalog.songs import Songs
@@ -58,13 +63,13 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         stack.push_async_callback(database.close)
         await database.probe()
         bucket = s3.Bucket(settings.s3_endpoint, settings.s3_bucket, settings.s3_credentials_path)
-        covers = Covers(
-            await stack.enter_async_context(s3.client(bucket)), bucket.name, settings.cover_cache_bytes_max, metrics
-        )
+        store = await stack.enter_async_context(s3.client(bucket))
+        covers = Covers(store, bucket.name, settings.cover_cache_bytes_max, metrics)
+        replica = await _open_replica(settings, IndexStore(store, bucket.name), registry, stack)
         publisher = Publisher(database, lambda: uuid7(time.time_ns() // 1_000_000, secrets.randbits(80)), metrics)
         operators = Operators(derive_key(mesh_key, OPERATOR), time.time)
         servicer = CatalogServicer(
-            Search(database, None, cursor_key, metrics),
+            Search(database, replica, cursor_key, metrics),
             Browse(database, cursor_key),
             Songs(database),
             Progress(database, metrics),
@@ -82,9 +87,24 @@ async def build(settings: Settings) -> AsyncIterator[App]:
             registry=registry,
             routes=(Route(COVERS_PATH, covers.handle),),
             ready=lambda: database.missing,
-            background=(database.watch, loop_lag.run),
+            background=(database.watch, loop_lag.run, *((replica.run,) if replica else ())),
             loop_lag=loop_lag,
         )
+
+
+async def _open_replica(
+    settings: Settings, store: IndexStore, registry: CollectorRegistry, stack: AsyncExitStack
+) -> Replica | None:
+    """The copy of the search index in `index_dir`, answering already if it did before; None without such a folder."""
+    if settings.index_dir is None:
+        return None
+    folder, engine = IndexFolder(settings.index_dir), TantivyIndex()
+    stack.callback(folder.close)
+    stack.callback(engine.close)
+    folder.open()
+    replica = Replica(store, folder, engine, THIS_BUILD, ReplicaMetrics(registry))
+    await replica.open()
+    return replica
 
 
 if __name__ == "__main__":

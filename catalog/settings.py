@@ -3,11 +3,11 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from reprise.service import ServiceSettings
+from catalog.searching.backend_settings import SearchSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ServiceSettings):
+class Settings(SearchSettings):
     """`postgres_dsn` as libpq writes it; keep a password in a passfile or in PGPASSWORD, not here."""
 
     postgres_dsn: str
@@ -21,3 +21,5 @@ class Settings(ServiceSettings):
     # How long a start waits for a database that does not answer yet.
     database_wait_s: float = 10.0
     cover_cache_bytes_max: int = 64 << 20
+    # This process' own folder for its copy of the search index; without it, search is by the database alone.
+    index_dir: Path | None = None

@@ -23,7 +23,7 @@ from catalog.searching.manifest import THIS_BUILD
 from catalog.searching.tantivy_writer import TantivyWriter
 from reprise import s3
 from reprise.catalog.v1.catalog_service_pb2_grpc import add_IndexServiceServicer_to_server
-from reprise.config import ConfigError, read_key
+from reprise.config import read_key
 from reprise.grants import OPERATOR, derive_key
 from reprise.metrics import LoopLag
 from reprise.service import App, main
@@ -55,8 +55,6 @@ async def build(settings: Settings) -> AsyncIterator[App]:
 
 
 async def _target(settings: Settings, metrics: IndexerMetrics, stack: AsyncExitStack) -> Target:
-    if settings.search_backend != "tantivy":
-        raise ConfigError(f"search_backend must be tantivy or opensearch, not {settings.search_backend!r}")
     bucket = s3.Bucket(settings.s3_endpoint, settings.s3_bucket, settings.s3_credentials_path)
     client = await stack.enter_async_context(s3.client(bucket))
     folder = IndexFolder(settings.index_dir)

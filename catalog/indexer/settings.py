@@ -3,12 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from reprise.service import ServiceSettings
+from catalog.searching.backend_settings import SearchSettings
 
 
 @dataclass(frozen=True, kw_only=True)
-class Settings(ServiceSettings):
-    """`postgres_dsn` as the catalog's; `index_dir` is this process' own. Those of `opensearch_` are for that backend."""
+class Settings(SearchSettings):
+    """`postgres_dsn` as the catalog's; `index_dir` is this process' own."""
 
     postgres_dsn: str
     s3_endpoint: str
@@ -16,10 +16,6 @@ class Settings(ServiceSettings):
     s3_credentials_path: Path
     mesh_key_path: Path
     index_dir: Path
-    search_backend: str = "tantivy"
-    opensearch_url: str = ""
-    opensearch_index: str = "reprise"
-    opensearch_password_path: Path | None = None
     database_connect_timeout_s: float = 2.0
     # A page of everything takes longer than a listener would wait.
     database_statement_timeout_s: float = 30.0
