@@ -12,10 +12,10 @@ from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog import tables as t
-from catalog import wire
 from catalog.availability import is_visible
 from catalog.database import Database
 from catalog.model import Song
+from catalog.song_wire import song_message
 from catalog.songs import load_songs
 from reprise.log import get_logger
 
@@ -74,4 +74,4 @@ async def _fill_some(connection: AsyncConnection) -> int:
 
 def card_of(song: Song) -> bytes:
     """The card of a song."""
-    return wire.song_message(song).SerializeToString(deterministic=True)
+    return song_message(song).SerializeToString(deterministic=True)

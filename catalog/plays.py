@@ -148,7 +148,7 @@ def _releases_of(songs: Iterable[uuid.UUID]) -> sa.Select[tuple[uuid.UUID, uuid.
     return sa.select(track.recording_id, track.release_id).where(track.recording_id.in_(list(songs)))
 
 
-def _sums(songs: Counts, pairs: Iterable[sa.Row[Any]]) -> Counts:
+def _sums(songs: Counts, pairs: Iterable[Any]) -> Counts:
     """Plays of what songs belong to."""
     sums: dict[uuid.UUID, float] = defaultdict(float)
     for pair in pairs:

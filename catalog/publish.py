@@ -19,7 +19,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from catalog import editions, identities, locks, outbox, publication, recordings
+from catalog import cards, editions, identities, locks, outbox, publication, recordings
 from catalog import tables as t
 from catalog.database import Database
 from catalog.editions import Edition
@@ -122,6 +122,7 @@ async def _tell(connection: AsyncConnection, song_id: uuid.UUID, song: Publicati
         if louder or edition.changed:
             shown |= await editions.songs_of_group(connection, edition.group_id)
         await outbox.tell(connection, EntityKind.RELEASE, [edition.release_id])
+    await cards.refresh(connection, list(shown))
     await outbox.tell(connection, EntityKind.SONG, [song_id])
     artist_ids = [uuid.UUID(credit.artist_id) for credit in (*song.artists, *song.album_artists)]
     await outbox.tell(connection, EntityKind.ARTIST, artist_ids)

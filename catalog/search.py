@@ -13,13 +13,14 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog import cursors, normalise, query
 from catalog import tables as t
+from catalog.cards import load_cards
 from catalog.database import Database
 from catalog.metrics import CatalogMetrics
-from catalog.model import Artist, Release, Song
+from catalog.model import Artist, Release
 from catalog.searching import documents, prefixes
 from catalog.searching.backend import NO_FILTERS, Ask, Filters, Place, SearchIndex, Tier
 from catalog.searching.prefixes import Lane, Stand
-from catalog.songs import load_releases, load_songs
+from catalog.songs import load_releases
 from reprise.errors import Unavailable
 
 INDEX, DATABASE = "index", "database"
@@ -32,7 +33,8 @@ class Page:
     `partial`: the index did not answer, so this is less than there is.
     """
 
-    songs: Sequence[Song]
+    # Cards, see `cards`.
+    songs: Sequence[bytes]
     next_cursor: str
     artists: Sequence[Artist] = ()
     releases: Sequence[Release] = ()
@@ -132,8 +134,9 @@ class Search:
 
 async def _load(
     connection: AsyncConnection, answer: _Answer
-) -> tuple[Sequence[Song], Sequence[Artist], Sequence[Release]]:
-    songs = await load_songs(connection, answer.songs)
+) -> tuple[Sequence[bytes], Sequence[Artist], Sequence[Release]]:
+    cards = await load_cards(connection, answer.songs)
+    songs = [cards[song_id] for song_id in answer.songs if song_id in cards]
     artists = await _load_artists(connection, answer.artists) if answer.artists else []
     releases = await load_releases(connection, answer.releases) if answer.releases else []
     places = {str(release_id): place for place, release_id in enumerate(answer.releases)}

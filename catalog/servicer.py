@@ -7,6 +7,8 @@ from catalog.browse import Browse
 from catalog.operators import Operators
 from catalog.progress import Progress
 from catalog.search import Search
+from catalog.sessions.listeners import Listeners
+from catalog.song_wire import song_message
 from catalog.songs import Songs
 from reprise import rpc
 from reprise.catalog.v1 import catalog_service_pb2 as pb
@@ -21,11 +23,20 @@ BROWSE_PAGE = 50
 class CatalogServicer(pb_grpc.CatalogServiceServicer):
     """What each method does and how it fails is written in the proto."""
 
-    def __init__(self, search: Search, browse: Browse, songs: Songs, progress: Progress, operators: Operators) -> None:
+    def __init__(
+        self,
+        search: Search,
+        browse: Browse,
+        songs: Songs,
+        progress: Progress,
+        listeners: Listeners,
+        operators: Operators,
+    ) -> None:
         self._search = search
         self._browse = browse
         self._songs = songs
         self._progress = progress
+        self._listeners = listeners
         self._operators = operators
 
     async def Search(self, request: pb.SearchRequest, context: Any) -> pb.SearchResponse:
@@ -44,14 +55,16 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
         songs = await self._songs.get(wire.song_ids(request.song_ids), upcoming=request.upcoming)
         known = {song.song_id for song in songs}
         unknown = [song_id for song_id in request.song_ids if song_id not in known]
-        return pb.GetSongsResponse(songs=map(wire.song_message, songs), unknown_song_ids=unknown)
+        return pb.GetSongsResponse(songs=map(song_message, songs), unknown_song_ids=unknown)
 
     async def SaveProgress(self, request: pb.SaveProgressRequest, context: Any) -> pb.SaveProgressResponse:
-        kept = await self._progress.save(wire.user_id(request.user_id), wire.point(request.point))
+        user_id = self._listeners.listener(rpc.bearer(context), request.user_id)
+        kept = await self._progress.save(user_id, wire.point(request.point))
         return pb.SaveProgressResponse(point=wire.point_message(kept))
 
     async def GetProgress(self, request: pb.GetProgressRequest, context: Any) -> pb.GetProgressResponse:
-        user_id, song_id = wire.user_id(request.user_id), check_uuid(request.song_id, "song_id")
+        user_id = self._listeners.listener(rpc.bearer(context), request.user_id)
+        song_id = check_uuid(request.song_id, "song_id")
         last, *others = await self._progress.get(user_id, str(song_id))
         return pb.GetProgressResponse(point=wire.point_message(last), other_devices=map(wire.point_message, others))
 

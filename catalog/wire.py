@@ -2,13 +2,13 @@
 
 import uuid
 from collections.abc import Iterable, Sequence
-from typing import cast
 
 from catalog.listing import Filter, Kind, Listing
-from catalog.model import COVERS_PATH, Artist, Credit, Genre, Loudness, Publication, Release, Rendition, Song, Upcoming
+from catalog.model import Artist, Credit, Genre, Loudness, Publication, Release, Rendition, Song, Upcoming
 from catalog.resume import Point
 from catalog.search import Page
 from catalog.searching.backend import Filters
+from catalog.song_wire import artist_message, release_message, song_message
 from reprise.catalog.v1 import catalog_service_pb2 as pb
 from reprise.errors import InvalidRequest
 from reprise.ids import check_id, check_sha256, check_uuid
@@ -130,11 +130,11 @@ def publication(request: pb.PublishSongRequest) -> Publication:
 
 def search_response(page: Page) -> pb.SearchResponse:
     return pb.SearchResponse(
-        songs=map(song_message, page.songs),
+        songs=map(types.Song.FromString, page.songs),
         next_cursor=page.next_cursor,
         partial=page.partial,
-        artists=map(_artist_message, page.artists),
-        releases=map(_release_message, page.releases),
+        artists=map(artist_message, page.artists),
+        releases=map(release_message, page.releases),
     )
 
 
@@ -155,77 +155,20 @@ def upcoming_message(release: Upcoming) -> pb.ListUpcomingResponse.Upcoming:
     )
 
 
-def song_message(song: Song) -> types.Song:
-    return types.Song(
-        song_id=song.song_id,
-        title=song.title,
-        artists=map(_credit_message, song.artists),
-        album=_release_message(song.release) if song.release else None,
-        genres=[types.Genre(genre_id=genre.genre_id, name=genre.name) for genre in song.genres],
-        cover_url=_cover_url(song.cover),
-        audio_url=f"/play/{song.song_id}",
-        duration_ms=song.duration_ms,
-        track_number=song.track_number,
-        disc_number=song.disc_number,
-        date=song.date,
-        explicit=song.explicit,
-        isrcs=song.isrcs,
-        renditions=map(_rendition_message, song.renditions),
-        loudness=_loudness_message(song.loudness),
-        cover_sizes_px=song.cover_sizes_px,
-    )
-
-
 def _entry(entry: Artist | Release | Genre | Song) -> types.Artist | types.Release | types.Genre | types.Song:
     match entry:
         case Artist():
-            return _artist_message(entry)
+            return artist_message(entry)
         case Release():
-            return _release_message(entry)
+            return release_message(entry)
         case Genre():
             return types.Genre(genre_id=entry.genre_id, name=entry.name)
         case Song():
             return song_message(entry)
 
 
-def _artist_message(artist: Artist) -> types.Artist:
-    return types.Artist(artist_id=artist.artist_id, name=artist.name, sort_name=artist.sort_name)
-
-
-def _release_message(release: Release) -> types.Release:
-    return types.Release(
-        release_id=release.release_id,
-        title=release.title,
-        artists=map(_credit_message, release.artists),
-        date=release.date,
-        cover_url=_cover_url(release.cover),
-        cover_sizes_px=release.cover_sizes_px,
-        kind=cast("types.ReleaseKind.ValueType", release.kind),
-        release_group_id=release.group_id,
-        loudness=_loudness_message(release.loudness),
-    )
-
-
-def _loudness_message(loudness: Loudness | None) -> types.Loudness | None:
-    if loudness is None:
-        return None
-    return types.Loudness(
-        integrated_lufs=loudness.integrated_lufs,
-        true_peak_dbtp=loudness.true_peak_dbtp,
-        range_lu=loudness.range_lu,
-    )
-
-
-def _credit_message(credit: Credit) -> types.ArtistCredit:
-    return types.ArtistCredit(artist_id=credit.artist_id, name=credit.name, join_phrase=credit.join_phrase)
-
-
 def _credits(messages: Iterable[types.ArtistCredit]) -> tuple[Credit, ...]:
     return tuple(Credit(message.name, message.join_phrase) for message in messages)
-
-
-def _cover_url(cover: str) -> str:
-    return f"{COVERS_PATH}{cover}" if cover else ""
 
 
 def _loudness(message: types.Loudness) -> Loudness:
@@ -245,20 +188,4 @@ def _rendition(message: types.Rendition) -> Rendition:
         delay_samples=message.delay_samples,
         padding_samples=message.padding_samples,
         samples=message.samples,
-    )
-
-
-def _rendition_message(rendition: Rendition) -> types.Rendition:
-    return types.Rendition(
-        rendition_id=rendition.rendition_id,
-        codec=cast("types.Codec.ValueType", rendition.codec),
-        bitrate_bps=rendition.bitrate_bps,
-        size_bytes=rendition.size_bytes,
-        duration_ms=rendition.duration_ms,
-        sample_rate_hz=rendition.sample_rate_hz,
-        channels=rendition.channels,
-        mime_type=rendition.mime_type,
-        delay_samples=rendition.delay_samples,
-        padding_samples=rendition.padding_samples,
-        samples=rendition.samples,
     )

@@ -58,7 +58,7 @@ PURE_MAY_IMPORT = frozenset(
 # Where messages of the services are built and read; deeper code sees our own values.
 MESSAGE_MODULES = re.compile(
     r"""reprise\.cli\.\w+|\w+(\.\w+)*\.(
-        __main__|servicer|admin_servicer|(operator_)?wire|\w+_client|upstream|web_door|play_stream|publish|reporting|commands|load|
+        __main__|servicer|admin_servicer|(operator_|song_)?wire|\w+_client|upstream|web_door|play_stream|publish|reporting|commands|load|
         orca_servicer
     )""",
     re.VERBOSE,

@@ -17,6 +17,7 @@ from catalog.releases import Releases
 from catalog.search import Search
 from catalog.songs import Songs
 from reprise.errors import InvalidRequest, NotFound, NotReady
+from reprise.types.v1.types_pb2 import Song as Message
 from tests.catalog import songbook
 
 HOUR_MS = 3_600_000
@@ -66,7 +67,9 @@ class Listener:
         return found
 
     async def _searched(self, text: str, song_id: uuid.UUID) -> bool:
-        return str(song_id) in [song.song_id for song in (await self._search.search(text, 50, "")).songs]
+        return str(song_id) in [
+            song.song_id for song in map(Message.FromString, (await self._search.search(text, 50, "")).songs)
+        ]
 
     async def _listed(self, listing: Listing, title: str) -> bool:
         entries = (await self._browse.browse(listing, 100, "")).entries

@@ -12,6 +12,7 @@ from catalog.publish import Publisher
 from catalog.search import Page, Search
 from catalog.searching.backend import Ask, Filters, Found, Hit, Place, Tier
 from reprise.errors import InvalidRequest, Unavailable
+from reprise.types.v1.types_pb2 import Song
 from tests.catalog import songbook
 from tests.catalog.conftest import CURSOR_KEY
 
@@ -67,7 +68,7 @@ async def library(publisher: Publisher) -> list[uuid.UUID]:
 
 
 def titles(page: Page) -> list[str]:
-    return [song.title for song in page.songs]
+    return [song.title for song in map(Song.FromString, page.songs)]
 
 
 async def test_the_index_answers_page_by_page(indexed: Search, index: ShelfIndex, library: list[uuid.UUID]) -> None:
@@ -127,7 +128,7 @@ async def test_the_database_filters(search: Search, library: list[uuid.UUID]) ->
     assert titles(page) == ["Army of Me", "Hyperballad"]
     artist_id = uuid.UUID(page.artists[0].artist_id)
     assert titles(await search.search("bjork", 10, "", Filters(artist_id=artist_id))) == ["Army of Me", "Hyperballad"]
-    (genre,) = page.songs[0].genres
+    (genre,) = Song.FromString(page.songs[0]).genres
     assert len((await search.search("b", 10, "", Filters(genre_id=uuid.UUID(genre.genre_id)))).songs) == 4
     assert titles(await search.search("b", 10, "", Filters(genre_id=uuid.uuid4()))) == []
 
