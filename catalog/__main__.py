@@ -2,9 +2,11 @@
 
 import secrets
 import time
+import uuid
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry
 
 from catalog.admin_servicer import CatalogAdminServicer
@@ -25,22 +27,34 @@ from catalog.searching.manifest import THIS_BUILD
 from catalog.searching.replica import Replica, ReplicaMetrics
 from catalog.searching.tantivy_index import TantivyIndex
 from catalog.servicer import CatalogServicer
+from catalog.sessions.issuing import Issuer
+from catalog.sessions.listeners import Listeners
+from catalog.sessions.logins import Logins
+from catalog.sessions.metrics import SessionMetrics
+from catalog.sessions.passwords import Passwords
+from catalog.sessions.servicer import SessionServicer
+from catalog.sessions.sessions import Sessions
 from catalog.settings import Settings
 from catalog.songs import Songs
 from reprise import s3
 from reprise.catalog.v1.catalog_service_pb2_grpc import (
     add_CatalogAdminServiceServicer_to_server,
     add_CatalogServiceServicer_to_server,
+    add_SessionServiceServicer_to_server,
 )
-from reprise.config import read_key
+from reprise.clients import Clients
+from reprise.config import read_key, read_public_keys
 from reprise.grants import OPERATOR, derive_key
 from reprise.http_message import Route
 from reprise.ids import uuid7
+from reprise.manifests import key_id_of
 from reprise.metrics import LoopLag
 from reprise.service import App, main
+from reprise.session_tokens import Verifier
 
-# No edge id contains a slash, so no edge's key is this one.
+# No edge id contains a slash, so no edge's key is one of these.
 CURSOR_KEY_OWNER = "catalog/cursor"
+REFRESH_KEY_OWNER = "catalog/refresh"
 
 
 @asynccontextmanager
@@ -66,28 +80,32 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         store = await stack.enter_async_context(s3.client(bucket))
         covers = Covers(store, bucket.name, settings.cover_cache_bytes_max, metrics)
         replica = await _open_replica(settings, IndexStore(store, bucket.name), registry, stack)
-        publisher = Publisher(database, lambda: uuid7(time.time_ns() // 1_000_000, secrets.randbits(80)), metrics)
+        publisher = Publisher(database, _new_id, metrics)
+        accounts = _Accounts(settings, database, derive_key(mesh_key, REFRESH_KEY_OWNER), registry)
+        stack.callback(accounts.passwords.close)
         operators = Operators(derive_key(mesh_key, OPERATOR), time.time)
         servicer = CatalogServicer(
             Search(database, replica, cursor_key, metrics),
             Browse(database, cursor_key),
             Songs(database),
             Progress(database, metrics),
+            accounts.listeners,
             operators,
         )
-        admin = CatalogAdminServicer(publisher, Releases(database, cursor_key, metrics), operators)
+        admin = CatalogAdminServicer(publisher, Releases(database, cursor_key, metrics), accounts.logins, operators)
         loop_lag = LoopLag("catalog")
         yield App(
             name="catalog",
             settings=settings,
             servicers=(
                 (add_CatalogServiceServicer_to_server, servicer),
+                (add_SessionServiceServicer_to_server, accounts.servicer),
                 (add_CatalogAdminServiceServicer_to_server, admin),
             ),
             registry=registry,
             routes=(Route(COVERS_PATH, covers.handle),),
             ready=lambda: database.missing,
-            background=(database.watch, loop_lag.run, *((replica.run,) if replica else ())),
+            background=(database.watch, accounts.sessions.sweep, loop_lag.run, *((replica.run,) if replica else ())),
             loop_lag=loop_lag,
         )
 
@@ -105,6 +123,27 @@ async def _open_replica(
     replica = Replica(store, folder, engine, THIS_BUILD, ReplicaMetrics(registry))
     await replica.open()
     return replica
+
+
+class _Accounts:
+    """Who listens, and how they say so."""
+
+    def __init__(self, settings: Settings, database: Database, refresh_key: bytes, registry: CollectorRegistry) -> None:
+        metrics = SessionMetrics(registry)
+        key = Ed25519PrivateKey.from_private_bytes(read_key(settings.session_key_path, "session_key_path"))
+        keys = {key_id_of(key.public_key()): key.public_key()}
+        if settings.session_keys_path:
+            keys |= read_public_keys(settings.session_keys_path, "session_keys_path")
+        self.listeners = Listeners(Verifier(keys), time.time, anonymous=settings.anonymous_listeners)
+        issuer = Issuer(key, time.time)
+        self.sessions = Sessions(database, issuer, refresh_key, _new_id, secrets.token_bytes, metrics)
+        self.passwords = Passwords()
+        self.logins = Logins(database, self.sessions, self.passwords, _new_id, time.monotonic, metrics)
+        self.servicer = SessionServicer(self.logins, self.sessions, Clients(settings.trusted_proxies))
+
+
+def _new_id() -> uuid.UUID:
+    return uuid7(time.time_ns() // 1_000_000, secrets.randbits(80))
 
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from catalog import wire
 from catalog.operators import Operators
 from catalog.publish import Publisher
 from catalog.releases import Releases
+from catalog.sessions.credentials import check_name, check_password
+from catalog.sessions.logins import Logins
 from reprise import rpc
 from reprise.catalog.v1 import catalog_service_pb2 as pb
 from reprise.catalog.v1 import catalog_service_pb2_grpc as pb_grpc
@@ -17,9 +19,10 @@ from reprise.ids import check_uuid
 class CatalogAdminServicer(pb_grpc.CatalogAdminServiceServicer):
     """What each method does and how it fails is written in the proto."""
 
-    def __init__(self, publisher: Publisher, releases: Releases, operators: Operators) -> None:
+    def __init__(self, publisher: Publisher, releases: Releases, logins: Logins, operators: Operators) -> None:
         self._publisher = publisher
         self._releases = releases
+        self._logins = logins
         self._operators = operators
 
     async def FindSources(self, request: pb.FindSourcesRequest, context: Any) -> pb.FindSourcesResponse:
@@ -58,7 +61,10 @@ class CatalogAdminServicer(pb_grpc.CatalogAdminServiceServicer):
         raise NotReady("SetArtistAliases is not built yet")
 
     async def SetUser(self, request: pb.SetUserRequest, context: Any) -> pb.SetUserResponse:
-        raise NotReady("SetUser is not built yet")
+        self._operators.check(rpc.bearer(context))
+        name, password = check_name(request.name), check_password(request.password)
+        user = await self._logins.set_user(name, password, replace=request.replace)
+        return pb.SetUserResponse(user_id=user.user_id, created=user.created)
 
     async def WatchChanges(
         self, request: pb.WatchChangesRequest, context: Any

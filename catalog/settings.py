@@ -15,6 +15,14 @@ class Settings(SearchSettings):
     s3_bucket: str
     s3_credentials_path: Path
     mesh_key_path: Path
+    # Signs session tokens.
+    session_key_path: Path
+    # Public keys of other session keys whose tokens still count.
+    session_keys_path: Path | None = None
+    # Whether clients without a session may state who they are.
+    anonymous_listeners: bool = True
+    # CIDRs of proxies whose X-Forwarded-For counts.
+    trusted_proxies: tuple[str, ...] = ()
     database_connections_max: int = 10
     database_connect_timeout_s: float = 2.0
     database_statement_timeout_s: float = 2.0

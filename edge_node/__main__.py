@@ -4,12 +4,10 @@ import asyncio
 import os
 import secrets
 import signal
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from edge_node.access import Gate
 from edge_node.commands import Commands
@@ -40,9 +38,9 @@ from edge_node.workers.figures import EdgeRegistry
 from edge_node.workers.listeners import open_listeners
 from edge_node.workers.metrics import WorkerMetrics
 from edge_node.workers.roll import Roll
-from reprise import config, manifests
+from reprise import config
 from reprise.balancer.v1.balancer_service_pb2 import Hello
-from reprise.config import ConfigError, read_key, read_secret
+from reprise.config import ConfigError, read_key, read_public_keys
 from reprise.http_message import Response, Route, text_response
 from reprise.ids import check_id
 from reprise.metrics import LoopLag, render
@@ -84,7 +82,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     settings = replace(settings, nic_capacity_bps=nic.capacity_bps)
     registry = EdgeRegistry()
     key = read_key(settings.edge_key_path, "edge_key_path")
-    keys = _manifest_keys(settings)
+    keys = read_public_keys(settings.manifest_keys_path, "manifest_keys_path")
     store = Store.open(
         settings.cache_dir,
         settings.ram_bytes_max,
@@ -130,18 +128,6 @@ def _hello(settings: Settings) -> Hello:
         stream_limit=settings.stream_limit,
         zone=check_id(settings.zone, "zone") if settings.zone else "",
     )
-
-
-def _manifest_keys(settings: Settings) -> Mapping[str, Ed25519PublicKey]:
-    try:
-        keys = manifests.parse_public_keys(read_secret(settings.manifest_keys_path, "manifest_keys_path"))
-    except ValueError:
-        keys = {}
-    if not keys:
-        raise ConfigError(
-            f"manifest_keys_path: {settings.manifest_keys_path} must hold keys of 64 hex digits, one a line"
-        )
-    return keys
 
 
 def _app(parts: _Parts) -> App:

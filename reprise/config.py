@@ -12,9 +12,12 @@ import types
 import typing
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from reprise.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 T = TypeVar("T")
 
@@ -73,6 +76,20 @@ def read_key(path: Path, what: str) -> bytes:
     if len(key) != 32:
         raise ConfigError(f"{what}: {path} must hold 64 hex digits") from None
     return key
+
+
+def read_public_keys(path: Path, what: str) -> "dict[str, Ed25519PublicKey]":
+    """Ed25519 public keys by key id: a file with one key a line, 64 hex digits each."""
+    # Only services verify; a command starts without it.
+    from reprise.manifests import parse_public_keys
+
+    try:
+        keys = parse_public_keys(read_secret(path, what))
+    except ValueError:
+        keys = {}
+    if not keys:
+        raise ConfigError(f"{what}: {path} must hold keys of 64 hex digits, one a line")
+    return keys
 
 
 def _table(path: Path | None) -> dict[str, object]:

@@ -82,6 +82,7 @@ class World:
         self._start(self._store, CLIENT_CORE)
         (self.folder / "s3.credentials").write_text(f"{self._store.access_key}\n{self._store.secret_key}\n")
         (self.folder / "mesh.key").write_text(MESH_KEY.hex())
+        (self.folder / "session.key").write_text(MESH_KEY.hex())
         asyncio.run(self._prepare())
         return self
 
@@ -114,7 +115,12 @@ class World:
 
     def catalog(self) -> Server:
         """A catalog on the core that is measured."""
-        settings = {"valkey_url": self._valkey.url, "spool_dir": str(self.folder / "spool"), "region": REGION}
+        settings = {
+            "session_key_path": str(self.folder / "session.key"),
+            "valkey_url": self._valkey.url,
+            "spool_dir": str(self.folder / "spool"),
+            "region": REGION,
+        }
         return self._service("catalog", "catalog", SERVER_CORE, settings)
 
     def indexer(self) -> Server:

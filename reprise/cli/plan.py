@@ -139,8 +139,13 @@ def services(shape: Shape, folder: Folder, ports: Mapping[str, int], backends: B
         }
         return service(name, "edge_node", {**_edge_settings(name, shape, folder), **upstream}, shape.region_of(name))
 
+    catalog = {
+        "postgres_dsn": backends.postgres_dsn,
+        "session_key_path": str(folder.secret(keys.SESSION_KEY)),
+        "session_keys_path": str(folder.secret(keys.SESSION_PUBLIC)),
+    }
     return (
-        service("catalog", "catalog", {"postgres_dsn": backends.postgres_dsn, **s3, **mesh_key}),
+        service("catalog", "catalog", {**catalog, **s3, **mesh_key}),
         *(service(name, "origin", {**s3, **mesh_key}) for name in shape.origin_names),
         *(balancer(name) for name in shape.balancer_names),
         *(edge(name) for name in shape.edge_names),

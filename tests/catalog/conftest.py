@@ -5,9 +5,11 @@ import itertools
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 
 import pytest
+from argon2 import PasswordHasher
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry
 
 from catalog.browse import Browse
@@ -18,10 +20,22 @@ from catalog.progress import Progress
 from catalog.publish import Publisher
 from catalog.releases import Releases
 from catalog.search import Search
+from catalog.sessions.issuing import Issuer
+from catalog.sessions.listeners import Listeners
+from catalog.sessions.logins import Logins
+from catalog.sessions.metrics import SessionMetrics
+from catalog.sessions.passwords import Passwords
+from catalog.sessions.sessions import Sessions
 from catalog.songs import Songs
 from reprise.ids import uuid7
+from reprise.manifests import key_id_of
+from reprise.session_tokens import Verifier
 
 CURSOR_KEY = b"k" * 32
+REFRESH_KEY = b"r" * 32
+SESSION_KEY = Ed25519PrivateKey.from_private_bytes(b"s" * 32)
+# As safe as the data of a test.
+QUICK_HASHER = PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
 _ids = itertools.count(1)
 
 
@@ -82,3 +96,36 @@ def releases(database: Database, metrics: CatalogMetrics) -> Releases:
 @pytest.fixture
 def progress(database: Database, metrics: CatalogMetrics) -> Progress:
     return Progress(database, metrics)
+
+
+@pytest.fixture
+def verifier() -> Verifier:
+    return Verifier({key_id_of(SESSION_KEY.public_key()): SESSION_KEY.public_key()})
+
+
+@pytest.fixture
+def listeners(verifier: Verifier) -> Listeners:
+    return Listeners(verifier, time.time, anonymous=True)
+
+
+@pytest.fixture
+def session_metrics(registry: CollectorRegistry) -> SessionMetrics:
+    return SessionMetrics(registry)
+
+
+@pytest.fixture
+def sessions(database: Database, session_metrics: SessionMetrics) -> Sessions:
+    issuer = Issuer(SESSION_KEY, time.time)
+    return Sessions(database, issuer, REFRESH_KEY, new_id, secrets.token_bytes, session_metrics)
+
+
+@pytest.fixture
+def passwords() -> Iterator[Passwords]:
+    made = Passwords(QUICK_HASHER)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def logins(database: Database, sessions: Sessions, passwords: Passwords, session_metrics: SessionMetrics) -> Logins:
+    return Logins(database, sessions, passwords, new_id, time.monotonic, session_metrics)

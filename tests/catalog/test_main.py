@@ -30,6 +30,8 @@ def settings(database_dsn: str, s3_bucket: s3.Bucket, tmp_path: Path) -> dict[st
     """The environment of a catalog on the real engines."""
     mesh_key_path = tmp_path / "mesh.key"
     mesh_key_path.write_text("ab" * 32 + "\n")
+    session_key_path = tmp_path / "session.key"
+    session_key_path.write_text("cd" * 32 + "\n")
     grpc_port, http_port = free_ports(2)
     fields = {
         "postgres_dsn": database_dsn,
@@ -37,6 +39,7 @@ def settings(database_dsn: str, s3_bucket: s3.Bucket, tmp_path: Path) -> dict[st
         "s3_bucket": s3_bucket.name,
         "s3_credentials_path": str(s3_bucket.credentials_path),
         "mesh_key_path": str(mesh_key_path),
+        "session_key_path": str(session_key_path),
         "grpc_address": f"127.0.0.1:{grpc_port}",
         "http_address": f"127.0.0.1:{http_port}",
         "database_wait_s": "0",

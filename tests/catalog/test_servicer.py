@@ -17,6 +17,8 @@ from catalog.publish import Publisher
 from catalog.releases import Releases
 from catalog.search import Search
 from catalog.servicer import CatalogServicer
+from catalog.sessions.listeners import Listeners
+from catalog.sessions.logins import Logins
 from catalog.songs import Songs
 from reprise import rpc
 from reprise.catalog.v1 import catalog_service_pb2 as pb
@@ -38,12 +40,15 @@ async def channel(
     progress: Progress,
     publisher: Publisher,
     releases: Releases,
+    listeners: Listeners,
+    logins: Logins,
     registry: CollectorRegistry,
 ) -> AsyncIterator[grpc.aio.Channel]:
     server = rpc.server(rpc.RpcMetrics("catalog", registry))
     operators = Operators(derive_key(MESH_KEY, "operator"), time.time)
-    pb_grpc.add_CatalogServiceServicer_to_server(CatalogServicer(search, browse, songs, progress, operators), server)
-    admin = CatalogAdminServicer(publisher, releases, operators)
+    servicer = CatalogServicer(search, browse, songs, progress, listeners, operators)
+    pb_grpc.add_CatalogServiceServicer_to_server(servicer, server)
+    admin = CatalogAdminServicer(publisher, releases, logins, operators)
     pb_grpc.add_CatalogAdminServiceServicer_to_server(admin, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()
