@@ -12,6 +12,7 @@ import asyncpg
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.pool import NullPool
 
@@ -44,6 +45,14 @@ async def migrate(dsn: str, *, wait_s: float, connect_timeout_s: float) -> None:
         await asyncio.sleep(_RETRY_S)
 
 
+async def is_current(connection: AsyncConnection) -> bool:
+    """Whether the schema is this build's: then a catalog can read without migrating."""
+    version = sa.text("SELECT version_num FROM alembic_version")
+    if not (await connection.execute(sa.text("SELECT to_regclass('alembic_version') IS NOT NULL"))).scalar_one():
+        return False
+    return (await connection.execute(version)).scalar() == ScriptDirectory.from_config(_config()).get_current_head()
+
+
 async def _migrate(dsn: str, connect_timeout_s: float) -> None:
     engine = create_async_engine(
         "postgresql+asyncpg://", async_creator=lambda: connect(dsn, connect_timeout_s, None), poolclass=NullPool
@@ -70,10 +79,15 @@ async def _check_server(connection: AsyncConnection) -> None:
 
 
 def _upgrade(connection: sa.Connection) -> None:
-    config = Config()
-    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config = _config()
     config.attributes["connection"] = connection
     command.upgrade(config, "head")
+
+
+def _config() -> Config:
+    config = Config()
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    return config
 
 
 async def _check_normaliser(connection: AsyncConnection) -> None:

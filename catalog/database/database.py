@@ -58,6 +58,13 @@ class Database:
         return "" if "" in causes else f"the database does not answer ({causes[0]})"
 
     @property
+    def servers(self) -> dict[str, str]:
+        """Why a server does not answer, or empty, by its name."""
+        return {
+            server.address.name: one.missing for server, one in zip(self._servers, self._watch.standings, strict=True)
+        }
+
+    @property
     def primary_dsn(self) -> str | None:
         """Where the primary is, if it answers."""
         index = self._watch.writer

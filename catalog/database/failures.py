@@ -3,7 +3,15 @@
 import asyncpg
 import sqlalchemy as sa
 
-FAILURES = (sa.exc.DBAPIError, sa.exc.TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+# The internal error is what asyncpg raises when a server's last words arrive between two steps of a query.
+FAILURES = (
+    sa.exc.DBAPIError,
+    sa.exc.TimeoutError,
+    asyncpg.PostgresError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,
+    OSError,
+)
 # SQLSTATE classes: connection, resources, operator intervention, system error; and states of their own: lock not available,
 # wrong password, no such database.
 _OUTAGES = ("08", "53", "57", "58", "55P03", "28", "3D")
@@ -24,6 +32,8 @@ def cause_of(failure: Exception) -> str | None:
         return "read_only"
     if isinstance(origin, TimeoutError) or state == "57014":
         return "timeout"
+    if isinstance(origin, asyncpg.InternalClientError):
+        return "disconnected"
     if isinstance(failure, sa.exc.DBAPIError) and (failure.connection_invalidated or state.startswith(_OUTAGES)):
         return "disconnected"
     if isinstance(origin, OSError | asyncpg.InterfaceError) or state.startswith(_OUTAGES):

@@ -22,26 +22,27 @@ T = TypeVar("T")
 Work = Callable[[AsyncConnection], Awaitable[T]]
 
 POOL_WAIT_S = 1.0
+# Of a primary, what it has flushed: what it has not, an idle one may keep for minutes, and no standby can have it.
 # The name of a WAL file begins with the timeline, true as soon as it began; the control file learns it only at the next
 # checkpoint. No function tells up to which timeline a standby has replayed: these three know it at the latest by then.
 _SIGHT = """
 SELECT pg_is_in_recovery(),
-    CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_insert_lsn() END::text,
+    CASE WHEN pg_is_in_recovery() THEN pg_last_wal_replay_lsn() ELSE pg_current_wal_flush_lsn() END::text,
     CASE WHEN pg_is_in_recovery() THEN NULL ELSE pg_walfile_name(pg_current_wal_insert_lsn()) END,
     greatest((SELECT received_tli FROM pg_stat_wal_receiver),
              (SELECT min_recovery_end_timeline FROM pg_control_recovery()),
              (SELECT timeline_id FROM pg_control_checkpoint())),
-    pg_size_bytes(current_setting('wal_segment_size')),
     extract(epoch FROM pg_postmaster_start_time())::float8
 """
 
 
 class Failed(Exception):
-    """A server did not serve a request; `cause` is a metric label."""
+    """A server did not serve a request; `cause` is a metric label, `reason` what it said, for the log."""
 
-    def __init__(self, cause: str) -> None:
+    def __init__(self, cause: str, reason: str = "") -> None:
         super().__init__(cause)
         self.cause = cause
+        self.reason = reason
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,13 +106,12 @@ class Server:
             except asyncio.CancelledError:
                 self._stop_looking()
                 raise
+            except ValueError:  # asyncpg's, of the DSN
+                raise Failed("malformed") from None
             except FAILURES as failure:
                 self._stop_looking()
-                cause = cause_of(failure)
-                if cause is None:
-                    raise
                 if not again:
-                    raise Failed(cause) from None
+                    raise Failed(cause_of(failure) or "refused", str(failure)) from None
         raise AssertionError("unreachable")
 
     async def _look(self) -> Sight:
@@ -123,9 +123,9 @@ class Server:
         asked_at = clock()
         row = await self._watcher.fetchrow(_SIGHT)
         round_trip_s = clock() - asked_at
-        is_standby, lsn, file_name, timeline, segment_bytes, run_began_at = row
+        is_standby, lsn, file_name, timeline, run_began_at = row
         if not is_standby:
-            return Sight(False, _written(lsn, file_name, segment_bytes), round_trip_s)
+            return Sight(False, Position(_timeline_of(file_name), lsn_of(lsn)), round_trip_s)
         # What it has followed once it goes on following, also when nothing says so any more because its primary is gone.
         if self._run[0] == run_began_at:
             timeline = max(timeline, self._run[1])
@@ -171,15 +171,16 @@ async def _begun_at(engine: AsyncEngine, work: Work[T]) -> tuple[T, Position]:
         async with connection.begin():
             result = await work(connection)
         autocommit = await connection.execution_options(isolation_level="AUTOCOMMIT")
-        row = (await autocommit.execute(_POSITION)).one()
-        return result, _written(*row)
+        lsn, file_name, segment_bytes = (await autocommit.execute(_END)).one()
+        return result, Position(_timeline_of(file_name), end_of_record(lsn_of(lsn), segment_bytes))
 
 
-_POSITION = sa.text(
+# Not what is flushed: an operator may have switched synchronous commits off.
+_END = sa.text(
     "SELECT pg_current_wal_insert_lsn()::text, pg_walfile_name(pg_current_wal_insert_lsn()),"
     " pg_size_bytes(current_setting('wal_segment_size'))"
 )
 
 
-def _written(lsn: str, file_name: str, segment_bytes: int) -> Position:
-    return Position(int(file_name[:8], 16), end_of_record(lsn_of(lsn), segment_bytes))
+def _timeline_of(file_name: str) -> int:
+    return int(file_name[:8], 16)

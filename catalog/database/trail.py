@@ -22,14 +22,15 @@ class Trail:
         """Standbys count again once they are where the primary is seen next."""
         self._seen.clear()
 
-    def note(self, now: float, primary: Position) -> None:
-        """The primary was at this place. A promotion, or a log that went back, begins a new trail."""
+    def note(self, now: float, primary: Position) -> bool:
+        """The primary was at this place. Whether a new trail begins: at a promotion, or when its log went back."""
         if primary.timeline != self._timeline or (self._seen and primary.lsn < self._seen[-1][1]):
             self._seen.clear()
         self._timeline = primary.timeline
         self._seen.append((now, primary.lsn))
         while len(self._seen) > 1 and self._seen[1][0] < now - self._kept_s:
             self._seen.popleft()
+        return len(self._seen) == 1
 
     def lag_s(self, now: float, standby: Position) -> float:
         """Seconds since the primary left the place where the standby is; infinite when that was before the trail."""

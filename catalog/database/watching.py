@@ -101,16 +101,17 @@ class Watch:
         try:
             seen = await self._servers[index].look()
         except Failed as failed:
-            self._note_missing(index, failed.cause)
+            self._note_missing(index, failed)
         else:
             self._note_seen(index, seen)
         self._changed.set()
         self._changed = asyncio.Event()
 
-    def _note_missing(self, index: int, cause: str) -> None:
-        if self.standings[index].missing != cause:
-            log.warning("database_unreachable", server=self._servers[index].address.name, cause=cause)
-        self._note(index, replace(self.standings[index], missing=cause))
+    def _note_missing(self, index: int, failed: Failed) -> None:
+        if self.standings[index].missing != failed.cause:
+            name = self._servers[index].address.name
+            log.warning("database_unreachable", server=name, cause=failed.cause, reason=failed.reason)
+        self._note(index, replace(self.standings[index], missing=failed.cause))
 
     def _note_seen(self, index: int, seen: Sight) -> None:
         before = self.standings[index]
@@ -122,12 +123,17 @@ class Watch:
         round_trip_s = before.round_trip_s + (seen.round_trip_s - before.round_trip_s) / (
             8 if before.round_trip_s else 1
         )
-        standing = Standing(before.region, role, seen.position, 0.0, round_trip_s)
-        self._note(index, standing)
-        if index == self.writer:
-            self._trail.note(now, seen.position)
-        elif role is Role.STANDBY:
-            lag_s = self._trail.lag_s(now, seen.position)
+        self._note(index, Standing(before.region, role, seen.position, 0.0, round_trip_s))
+        if index != self.writer:
+            self._note_lag(index, now)
+        elif self._trail.note(now, seen.position):
+            for other in range(len(self._servers)):
+                self._note_lag(other, now)
+
+    def _note_lag(self, index: int, now: float) -> None:
+        standing = self.standings[index]
+        if standing.role is Role.STANDBY:
+            lag_s = self._trail.lag_s(now, standing.position)
             self.standings[index] = replace(standing, lag_s=lag_s)
             self._metrics.lag.labels(self._servers[index].address.name).set(lag_s)
 

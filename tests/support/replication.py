@@ -13,6 +13,8 @@ from tests.support.engine import running
 
 # Enough of the log is kept for a standby to come back after any test's outage.
 KEPT = "wal_keep_size=64MB"
+# Asynchronous commits reach the log, and so a standby, when it suits the server.
+PROMPT = "synchronous_commit=on"
 
 
 @dataclass(slots=True)
@@ -32,7 +34,7 @@ class Replicated:
         self.process.stop()
 
     def restart(self) -> None:
-        """Starts it again on what it has on disk."""
+        """Starts it again on what it has on disk. Not on a passing thread: the server would end with it."""
         self.process = self._stack.enter_context(running(self.server))
 
 
@@ -46,7 +48,7 @@ def replicated(folder: Path, *settings: str, standbys: int = 1, durable: bool = 
         password=secrets.token_hex(16),
         log_path=folder / "primary.log",
         durable=durable,
-        settings=(KEPT, *settings),
+        settings=(KEPT, PROMPT, *settings),
     )
     with ExitStack() as stack:
         servers = [Replicated(first, stack.enter_context(running(first)), stack)]
