@@ -27,7 +27,7 @@ class IndexerMetrics:
         )
         self.terms = Counter(
             "reprise_indexer_terms_total",
-            "Times in office by how they ended: stopped, lost, superseded or failed",
+            "Times in office by how they ended: superseded or failed",
             ["end"],
             registry=registry,
         )

@@ -12,7 +12,9 @@ from typing import Annotated
 import typer
 
 from reprise.cli import folder as folders
+from reprise.cli import index_app
 from reprise.cli.narrator import Narrator
+from reprise.cli.options import Data, Json
 from reprise.cli.plan import Shape
 
 app = typer.Typer(
@@ -22,14 +24,8 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(index_app.app)
 
-Data = Annotated[
-    Path | None,
-    typer.Option(
-        "--data", envvar="REPRISE_DATA", help="The mesh's folder. [default: ~/.local/share/reprise]", show_default=False
-    ),
-]
-Json = Annotated[bool, typer.Option("--json", help="JSON for programs instead of text.")]
 Songs = Annotated[
     list[str], typer.Argument(help="Song ids, or texts to search for (the first hit counts).", metavar="SONG...")
 ]

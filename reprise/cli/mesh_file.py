@@ -34,11 +34,12 @@ class Mesh:
     origins: tuple[Place, ...]
     edges: tuple[Place, ...]
     s3_endpoint: str
+    indexer: Place
 
     @property
     def services(self) -> tuple[Place, ...]:
         """All but the edges."""
-        return (self.catalog, *self.origins, *self.balancers)
+        return (self.catalog, self.indexer, *self.origins, *self.balancers)
 
 
 def write(folder: Folder, services: Sequence[Service], pids: Mapping[str, int], backends: Backends) -> None:
@@ -50,6 +51,7 @@ def write(folder: Folder, services: Sequence[Service], pids: Mapping[str, int], 
     secret_key = keys.read(folder, keys.S3_CREDENTIALS).split()[1]
     value = {
         "catalog": entries("catalog")[0],
+        "indexer": entries("catalog.indexer")[0],
         "balancer": entries("balancer"),
         "origin": entries("origin"),
         "edges": entries("edge_node"),
@@ -79,6 +81,7 @@ def read(folder: Folder) -> Mesh:
         origins=_places("origin", value["origin"]),
         edges=tuple(_place(entry["id"], entry) for entry in value["edges"]),
         s3_endpoint=value["s3"]["endpoint"],
+        indexer=_place("indexer", value["indexer"]),
     )
 
 

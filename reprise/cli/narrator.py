@@ -80,6 +80,15 @@ class Bar:
         else:
             self._narrator.say(f"{self._what}: {count} files")
 
+    def at(self, done: int, total: int) -> None:
+        """So many are done, of so many as far as is known."""
+        self._done, self._total = done, total
+        if self._drawn is not None and self._task is not None:
+            self._drawn.update(self._task, completed=done, total=total)
+        elif time.monotonic() - self._said >= LINE_EVERY_S:
+            self._said = time.monotonic()
+            self._narrator.say(f"{self._what}: {done} of about {total}")
+
     def advance(self) -> None:
         """One more is done."""
         self._done += 1

@@ -70,7 +70,7 @@ class Shape:
 
     def stages(self) -> tuple[tuple[str, ...], ...]:
         """The services in layers; each stands on the ones before."""
-        return (("catalog", *self.origin_names), self.balancer_names, self.edge_names)
+        return (("catalog", "indexer", *self.origin_names), self.balancer_names, self.edge_names)
 
     def port_names(self) -> tuple[str, ...]:
         """Everything that needs a port, services first: these are the ones people type."""
@@ -115,6 +115,10 @@ def services(shape: Shape, folder: Folder, ports: Mapping[str, int], backends: B
         "s3_credentials_path": str(folder.secret(keys.S3_CREDENTIALS)),
     }
     mesh_key = {"mesh_key_path": str(folder.secret(keys.MESH_KEY))}
+    database = {"postgres_dsn": backends.postgres_dsn}
+
+    def index_dir(name: str) -> dict[str, str]:
+        return {"index_dir": str(folder.state(f"{name}-index"))}
 
     def address(name: str) -> str:
         return f"{LOOPBACK}:{ports[name + '.grpc']}"
@@ -140,12 +144,14 @@ def services(shape: Shape, folder: Folder, ports: Mapping[str, int], backends: B
         return service(name, "edge_node", {**_edge_settings(name, shape, folder), **upstream}, shape.region_of(name))
 
     catalog = {
-        "postgres_dsn": backends.postgres_dsn,
+        **database,
+        **index_dir("catalog"),
         "session_key_path": str(folder.secret(keys.SESSION_KEY)),
         "session_keys_path": str(folder.secret(keys.SESSION_PUBLIC)),
     }
     return (
         service("catalog", "catalog", {**catalog, **s3, **mesh_key}),
+        service("indexer", "catalog.indexer", {**database, **index_dir("indexer"), **s3, **mesh_key}),
         *(service(name, "origin", {**s3, **mesh_key}) for name in shape.origin_names),
         *(balancer(name) for name in shape.balancer_names),
         *(edge(name) for name in shape.edge_names),
@@ -181,7 +187,9 @@ def _edge_settings(name: str, shape: Shape, folder: Folder) -> dict[str, str]:
 
 
 def _environment(module: str, settings: Mapping[str, str]) -> dict[str, str]:
-    return {f"REPRISE_{module.upper()}_{name.upper()}": value for name, value in settings.items()}
+    """The variables of a module's settings; of a service within a package, its own name counts."""
+    service = module.rpartition(".")[2].upper()
+    return {f"REPRISE_{service}_{name.upper()}": value for name, value in settings.items()}
 
 
 def _numbered(name: str, count: int) -> tuple[str, ...]:

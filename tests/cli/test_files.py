@@ -86,6 +86,7 @@ def test_mesh_json_has_the_shape_that_tools_rely_on(folder: Folder) -> None:
     keys.create(folder, [])
     services = [
         Service("catalog", "catalog", 1, 2, {}),
+        Service("indexer", "catalog.indexer", 9, 10, {}),
         Service("origin", "origin", 3, 4, {}),
         Service("balancer", "balancer", 5, 6, {}),
         Service("edge-1", "edge_node", 7, 8, {}, "north"),
@@ -96,7 +97,7 @@ def test_mesh_json_has_the_shape_that_tools_rely_on(folder: Folder) -> None:
     assert value["edges"] == [
         {"id": "edge-1", "region": "north", "grpc": "127.0.0.1:7", "http": "http://127.0.0.1:8", "pid": 12}
     ]
-    assert set(value) == {"catalog", "balancer", "origin", "edges", "postgres", "valkey", "s3"}
+    assert set(value) == {"catalog", "indexer", "balancer", "origin", "edges", "postgres", "valkey", "s3"}
     assert set(value["s3"]) == {"endpoint", "bucket", "access_key", "secret_key"}
     with pytest.raises(NotReady, match="reprise up"):
         mesh_file.read(folder)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from balancer.settings import Settings as BalancerSettings
+from catalog.indexer.settings import Settings as IndexerSettings
 from catalog.settings import Settings as CatalogSettings
 from edge_node.settings import Settings as EdgeSettings
 from origin.ingest.settings import Settings as IngestSettings
@@ -19,6 +20,7 @@ FOLDER = Folder(Path("/somewhere"))
 BACKENDS = Backends("postgresql://x", "redis://x", "http://s3")
 SETTINGS = {
     "catalog": CatalogSettings,
+    "catalog.indexer": IndexerSettings,
     "origin": OriginSettings,
     "balancer": BalancerSettings,
     "edge_node": EdgeSettings,
@@ -33,9 +35,10 @@ def planned(shape: Shape):
 def test_every_service_understands_every_setting_that_it_is_told() -> None:
     for service in planned(Shape(edges=2, origins=2, balancers=2)):
         settings_class = SETTINGS[service.module]
-        settings = config.load(settings_class, service.module, environ=service.env)
+        prefix = service.module.rpartition(".")[2]
+        settings = config.load(settings_class, prefix, environ=service.env)
         assert settings.grpc_address == service.grpc
-        known = {f"REPRISE_{service.module}_{name}".upper() for name in settings_class.__dataclass_fields__}
+        known = {f"REPRISE_{prefix}_{name}".upper() for name in settings_class.__dataclass_fields__}
         assert set(service.env) <= known, service.name
 
 

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.mesh, pytest.mark.timeout(300)]
 
 def ports(mesh: TestMesh) -> list[tuple[str, str]]:
     value = mesh.json
-    places = [value["catalog"], *value["balancer"], *value["origin"], *value["edges"]]
+    places = [value["catalog"], value["indexer"], *value["balancer"], *value["origin"], *value["edges"]]
     return [(place["grpc"], place["http"]) for place in places]
 
 
@@ -32,7 +32,7 @@ def test_a_second_start_is_quick_and_everything_is_where_it_was(tmp_path: Path) 
         assert ports(mesh) == before
         assert mesh.json["postgres"] == dsn
         status = json.loads(mesh.reprise("status", "--json").stdout)
-        assert [row["name"] for row in status] == ["catalog", "origin", "balancer", "edge-1"]
+        assert [row["name"] for row in status] == ["catalog", "indexer", "origin", "balancer", "edge-1"]
         assert all(row["up"] for row in status)
 
 

@@ -35,7 +35,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[Stage]:
 
 def mesh(*addresses: str) -> Mesh:
     balancers = tuple(Place(f"balancer-{n}", address, "", 0) for n, address in enumerate(addresses, 1))
-    return Mesh(Place("catalog", "", "", 0), balancers, (), (), "")
+    return Mesh(Place("catalog", "", "", 0), balancers, (), (), "", Place("indexer", "", "", 0))
 
 
 @asynccontextmanager
@@ -190,7 +190,7 @@ async def test_lines_of_json_end_cleanly_with_ctrl_c(stage: Stage, tmp_path: Pat
     place = {"grpc": stage.address, "http": "", "pid": 0}
     s3 = {"endpoint": ""}
     folder.mesh_file.write_text(
-        json.dumps({"catalog": place, "balancer": [place], "origin": [], "edges": [], "s3": s3})
+        json.dumps({"catalog": place, "indexer": place, "balancer": [place], "origin": [], "edges": [], "s3": s3})
     )
     argv = ("-m", "reprise.cli", "status", "--watch", "--json", "--interval", "0.1", "--data", str(folder.path))
     with lock.held(folder):

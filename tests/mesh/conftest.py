@@ -61,7 +61,10 @@ async def everybody_is_up(request: pytest.FixtureRequest) -> None:
 
 def every_http(mesh: TestMesh) -> list[str]:
     value = mesh.json
-    return [one["http"] for one in (value["catalog"], *value["balancer"], *value["origin"], *value["edges"])]
+    return [
+        one["http"]
+        for one in (value["catalog"], value["indexer"], *value["balancer"], *value["origin"], *value["edges"])
+    ]
 
 
 def is_ready(http: str) -> bool:

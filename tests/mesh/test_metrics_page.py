@@ -19,6 +19,7 @@ def test_every_metric_is_documented_and_every_documented_metric_exists(mesh: Tes
     value = mesh.json
     services = {
         "catalog": value["catalog"],
+        "indexer": value["indexer"],
         "origin": value["origin"][0],
         "balancer": value["balancer"][0],
         "edge": value["edges"][0],
