@@ -14,7 +14,7 @@ from google.protobuf.message import DecodeError
 from reprise.chunks import CHUNK_BYTES, chunk_count
 from reprise.errors import DataCorrupt
 from reprise.types.v1.types_pb2 import Manifest as ManifestMessage
-from reprise.types.v1.types_pb2 import Rendition, SignedManifest
+from reprise.types.v1.types_pb2 import Rendition, SegmentIndex, SignedManifest
 
 _DOMAIN = b"reprise-manifest-v1\0"
 SIZE_BYTES_MAX = 4 << 30
@@ -43,9 +43,17 @@ def chunk_digests(data: bytes | memoryview) -> list[bytes]:
     return [hashlib.sha256(view[at : at + CHUNK_BYTES]).digest() for at in range(0, len(view), CHUNK_BYTES)]
 
 
-def sign(rendition: Rendition, digests: list[bytes], key_id: str, key: Ed25519PrivateKey) -> SignedManifest:
-    """Signs the facts and chunk digests of a rendition."""
-    message = ManifestMessage(rendition=rendition, chunk_bytes=CHUNK_BYTES, chunk_sha256=b"".join(digests))
+def sign(
+    rendition: Rendition,
+    digests: list[bytes],
+    key_id: str,
+    key: Ed25519PrivateKey,
+    segments: SegmentIndex | None = None,
+) -> SignedManifest:
+    """Signs the facts and chunk digests of a rendition, and where it may be cut."""
+    message = ManifestMessage(
+        rendition=rendition, chunk_bytes=CHUNK_BYTES, chunk_sha256=b"".join(digests), segments=segments
+    )
     body = message.SerializeToString(deterministic=True)
     return SignedManifest(manifest=body, key_id=key_id, signature=key.sign(_DOMAIN + body))
 

@@ -67,6 +67,11 @@ def cover_key(cover_sha256: str) -> str:
     return f"covers/{cover_sha256}"
 
 
+def cover_size_key(cover_sha256: str, edge_px: int) -> str:
+    """The object that holds a cover scaled down to at most `edge_px` pixels a side."""
+    return f"{cover_key(cover_sha256)}/{edge_px}"
+
+
 def search_file_key(generation: str, sha256: str) -> str:
     """The object that holds one file of a generation of the search index."""
     return f"{SEARCH_FILES_PREFIX}{generation}/{sha256}"
