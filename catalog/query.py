@@ -1,6 +1,5 @@
 """A typed query in normalised form, and the other ways in which it may have been meant. Pure."""
 
-import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -8,7 +7,6 @@ from catalog import normalise
 from reprise.errors import InvalidRequest
 
 QUERY_CHARS_MAX = 200
-_SPELLINGS_MAX = 48
 _SPLIT_CHARS_MIN = 2
 
 
@@ -41,11 +39,14 @@ def parse(text: str) -> Query:
 
 
 def corrected_names(query: Query, alternatives: Mapping[str, Sequence[str]]) -> list[str]:
-    """The whole query without spaces, its words replaced by their alternatives: the closest combinations, a bounded number."""
-    choices = [alternatives.get(word) or (word,) for word in query.text.split()]
-    combinations = itertools.islice(itertools.product(*choices), _SPELLINGS_MAX)
-    names = ["".join(words) for words in combinations]
-    return list(dict.fromkeys([*names, *alternatives.get(query.joined, ())]))
+    """The whole query without spaces, with the closest alternative of each word, and with any one of one word."""
+    words = query.text.split()
+    closest = [alternatives[word][0] if alternatives.get(word) else word for word in words]
+    names = ["".join(closest), *alternatives.get(query.joined, ())]
+    for at, word in enumerate(words):
+        before, behind = "".join(closest[:at]), "".join(closest[at + 1 :])
+        names += [before + other + behind for other in alternatives.get(word, ())]
+    return list(dict.fromkeys(names))
 
 
 def respaced(words: Sequence[str]) -> Iterator[tuple[list[str], list[str]]]:

@@ -35,6 +35,8 @@ class Tier(IntEnum):
     CORRECTED_WORDS = 6
     # The last word as the start of another one.
     CORRECTED_STARTS = 7
+    # Without one word that is too short to be told from others ("hte").
+    CORRECTED_SHORT = 8
 
 
 @dataclass(frozen=True, slots=True)

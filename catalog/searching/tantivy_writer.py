@@ -60,11 +60,12 @@ class TantivyWriter:
 
     def apply(self, entries: Sequence[Entry], gone: Sequence[tuple[EntityKind, uuid.UUID]]) -> None:
         """Puts entries in place of what their ids were, and takes out what is gone."""
-        for entity_id in [entry.id for entry in entries] + [entity_id for _, entity_id in gone]:
+        for _, entity_id in gone:
             self._delete(entity_id.bytes)
         new_stems: set[str] = set()
         now_ms = self._now_ms()
         for entry in entries:
+            self._delete(entry.id.bytes)
             terms = documents.terms(entry)
             self._writer.add_document(_document(entry, terms, now_ms))
             new_stems.update(self._unknown_stems(terms))

@@ -13,9 +13,12 @@ from catalog.query import Query
 from catalog.searching.backend import Tier
 from catalog.searching.documents import BEGINNING_CHARS_MAX, START_CHARS_MAX
 
-# With this many matches as typed there is no need to guess; a name that is exactly the query is enough by itself.
-EVIDENCE_ENOUGH = 10
-GUESSES = frozenset({Tier.CORRECTED_NAME, Tier.CORRECTED_WORDS, Tier.CORRECTED_STARTS})
+# With this many matches as typed there is no need to guess.
+_FOUND_ENOUGH = 10
+# So many letters that fit by chance are rare: one match is enough.
+_SURE_CHARS = 8
+GUESSES = frozenset(tier for tier in Tier if tier >= Tier.CORRECTED_NAME)
+_SHORT_CHARS = 3
 
 
 class Field(Enum):
@@ -81,28 +84,38 @@ def as_typed(asked: Query) -> dict[Tier, Expression]:
     }
 
 
+def is_enough(asked: Query, last: Tier | None, found: int) -> bool:
+    """Whether no guesses are needed when `found` songs matched, the last of them in the tier `last`; None when none did.
+
+    A name is enough by itself, also a corrected one. Told alike on every page.
+    """
+    if last in (Tier.EXACT_TITLE, Tier.EXACT_NAME, Tier.CORRECTED_NAME):
+        return True
+    sure = last is not None and last not in GUESSES and len(asked.joined) >= _SURE_CHARS
+    return found >= (1 if sure else _FOUND_ENOUGH)
+
+
 def corrected(asked: Query, guesses: Mapping[str, Guess], respaced: Sequence[Sequence[str]]) -> dict[Tier, Expression]:
     """The tiers that guess. `guesses` are by word, and by the whole query without spaces; `respaced` are the words with their
     spaces elsewhere, as far as they are known words then."""
-    if not respaced and not any(guess.words or guess.starts for guess in guesses.values()):
-        return {}
     names = query.corrected_names(asked, {word: guess.words for word, guess in guesses.items()})
-    words = [_guessed(piece, guesses, ends=False) for piece in _correctable(asked)]
-    spaced = [All(tuple(Term(Field.WORD, word) for word in words)) for words in respaced]
-    starts = [_guessed(piece, guesses, ends=piece is asked.pieces[-1]) for piece in _correctable(asked)]
+    words = tuple(_guessed(piece, guesses, ends=False) for piece in asked.pieces)
+    last = _guessed(asked.pieces[-1], guesses, ends=True)
+    spaced = (All(tuple(Term(Field.WORD, word) for word in words)) for words in respaced)
     return {
         Tier.CORRECTED_NAME: Any(
             tuple(Term(field, name) for field in (Field.EXACT_TITLE, Field.EXACT_NAME) for name in names)
         ),
-        Tier.CORRECTED_WORDS: Any((All(tuple(words)), *spaced)),
-        Tier.CORRECTED_STARTS: All(tuple(starts)),
+        Tier.CORRECTED_WORDS: Any((All(words), *spaced)),
+        Tier.CORRECTED_STARTS: All((*words[:-1], last)),
+        Tier.CORRECTED_SHORT: Any(
+            tuple(
+                All((*words[:at], *words[at + 1 :]))
+                for at, piece in enumerate(asked.pieces)
+                if len(asked.pieces) > 1 and len(normalise.join(piece)) <= _SHORT_CHARS
+            )
+        ),
     }
-
-
-def _correctable(asked: Query) -> Sequence[tuple[str, ...]]:
-    """The pieces to insist on: without words too short to be corrected ("hte"), unless there are no others."""
-    longer = [piece for piece in asked.pieces if any(len(word) > 3 or normalise.is_cjk(word) for word in piece)]
-    return longer or asked.pieces
 
 
 def _words(asked: Query, fields: Sequence[Field]) -> Expression:
@@ -138,7 +151,8 @@ def _guessed(piece: tuple[str, ...], guesses: Mapping[str, Guess], *, ends: bool
 
 def _options(word: str, guesses: Mapping[str, Guess], *, start: bool) -> Expression:
     guess = guesses.get(word, Guess())
-    words = [Term(field, text) for text in dict.fromkeys((word, *guess.words)) for field in (Field.WORD, Field.MENTION)]
+    others = (other for other in guess.words if other != word)
+    words = [Term(Field.WORD, word), Term(Field.MENTION, word), *(Term(Field.WORD, other) for other in others)]
     if not start:
         return Any(tuple(words))
     return Any((*words, _word(word, (Field.WORD,), last=True), *(Begins(Field.WORD, text) for text in guess.starts)))

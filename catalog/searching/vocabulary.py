@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from catalog import normalise, spelling
+from catalog.query import Query
 from catalog.searching.tiers import Guess
 
 STEM_CHARS_MAX = 7
@@ -21,6 +22,9 @@ _STEM_CHARS_MIN = 4
 _BETWEEN = "\x1f"
 _WORDS_MAX = 40
 _STARTS_MAX = 12
+# So many words of a query are guessed at: the unknown ones, or else the rarest.
+_UNKNOWN_MAX = 8
+_RAREST_MAX = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,8 +54,29 @@ def entry(stem: str) -> str:
     return stem + _BETWEEN + stem
 
 
-def guess(word: str, known: Dictionary, *, last: bool) -> Guess:
-    """What `word` may mean; as the last word of a query also the start of what it may mean."""
+def guesses(asked: Query, known: Dictionary) -> dict[str, Guess]:
+    """What the words of a query may mean, and all of it without its spaces.
+
+    Words that nobody knows are the mistyped ones; where all are known, the rarest may be.
+    """
+    words = list(dict.fromkeys(asked.words))
+    counts = {word: known.count(word) for word in words}
+    if asked.words and not counts[asked.words[-1]]:
+        counts[asked.words[-1]] = sum(count for _, count in known.words(asked.words[-1]))
+    unknown = [word for word in words if not counts[word]][:_UNKNOWN_MAX]
+    doubtful = unknown or sorted(words, key=counts.__getitem__)[:_RAREST_MAX]
+    alone = len(asked.words) == 1
+    found = {word: guess(word, known, last=word == asked.words[-1], alone=alone) for word in doubtful}
+    if asked.joined not in found:
+        found[asked.joined] = Guess(guess(asked.joined, known, last=False, alone=True).words)
+    return found
+
+
+def guess(word: str, known: Dictionary, *, last: bool, alone: bool) -> Guess:
+    """What `word` may mean; as the last word of a query also the start of what it may mean.
+
+    Short words beside others may mean more than alone: the others say which.
+    """
     if not spelling.correctable(word) or normalise.is_cjk(word):
         return Guess()
     stems = _similar_stems(word, known)
@@ -61,12 +86,13 @@ def guess(word: str, known: Dictionary, *, last: bool) -> Guess:
             words.update(known.words(stem))
         elif count := known.count(stem):
             words[stem] = count
+    words = {other: count for other, count in words.items() if not alone or spelling.may_mean(word, other)}
     whole = _closest(word, words, spelling.distance, _WORDS_MAX)
     if not last:
         return Guess(whole)
     if len(word) < STEM_CHARS_MAX:
-        begun = [stem for stem in stems if len(stem) >= _STEM_CHARS_MIN]
-        return Guess(whole, _closest(word, dict.fromkeys(begun, 0), spelling.distance, _STARTS_MAX))
+        begun = dict.fromkeys((stem for stem in stems if len(stem) >= _STEM_CHARS_MIN), 0)
+        return Guess(whole, _closest(word, begun, spelling.distance, _STARTS_MAX))
     return Guess(whole, _closest(word, words, spelling.distance_of_start, _STARTS_MAX))
 
 
@@ -79,11 +105,11 @@ def _similar_stems(word: str, known: Dictionary) -> set[str]:
 
 
 def _closest(word: str, counts: dict[str, int], distance: Callable[[str, str], int], most: int) -> tuple[str, ...]:
-    """Those within the edits allowed, fewest edits first, then those that begin like `word`, then the more frequent."""
+    """Those within the edits allowed: fewest edits first, then those that begin like `word`, then the more frequent."""
     limit = spelling.edits_max(word)
     ranked = []
     for candidate, count in counts.items():
         edits = distance(word, candidate)
-        if edits <= limit and spelling.may_mean(word, candidate):
+        if edits <= limit:
             ranked.append((edits, candidate[0] != word[0], -count, candidate))
     return tuple(candidate for *_, candidate in sorted(ranked)[:most])
