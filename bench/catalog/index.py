@@ -3,7 +3,9 @@
 import asyncio
 import secrets
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import grpc
 
@@ -14,7 +16,11 @@ from reprise import grants, rpc
 from reprise.catalog.v1.catalog_service_pb2 import GetIndexStatusRequest, RebuildIndexRequest, SearchRequest
 from reprise.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub, IndexServiceStub
 
+if TYPE_CHECKING:  # the generated class exists for type checkers only
+    from reprise.catalog.v1.catalog_service_pb2_grpc import IndexServiceAsyncStub
+
 REBUILD_S_MAX, SEEN_S_MAX, POLL_S, TOKEN_S = 3600.0, 120.0, 0.2, 7200
+SAY_INTERVAL_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,13 +50,29 @@ async def rebuild(catalog: Server, indexer: Server) -> Index:
     token = rpc.bearer_metadata(operator_token())
     async with grpc.aio.insecure_channel(f"127.0.0.1:{indexer.grpc_port}") as channel:
         stub = IndexServiceStub(channel)
+        await _writing(stub, token)
         began = time.perf_counter()
+        said = began
         async for step in stub.RebuildIndex(RebuildIndexRequest(), metadata=token, timeout=REBUILD_S_MAX):
-            report.say(f"index: {step.step}, {step.done:,} of about {step.total_estimate:,}")
+            if time.perf_counter() > said + SAY_INTERVAL_S:
+                said = time.perf_counter()
+                report.say(f"index: {step.step}, {step.done:,} of about {step.total_estimate:,}")
         seconds = time.perf_counter() - began
         status = await stub.GetIndexStatus(GetIndexStatusRequest(), metadata=token, timeout=10)
     await _seen(catalog)
     return Index(seconds, status.documents, status.size_bytes)
+
+
+async def _writing(stub: "IndexServiceAsyncStub", token: Sequence[tuple[str, str]]) -> None:
+    """Returns when the indexer writes, with what it makes of an empty index by itself behind it."""
+    give_up = time.monotonic() + REBUILD_S_MAX
+    while True:
+        status = await stub.GetIndexStatus(GetIndexStatusRequest(), metadata=token, timeout=10)
+        if status.writing and status.generation:
+            return
+        if time.monotonic() > give_up:
+            raise Missing(f"the indexer did not begin within {REBUILD_S_MAX:.0f} s")
+        await asyncio.sleep(POLL_S)
 
 
 async def _seen(catalog: Server) -> None:

@@ -120,6 +120,7 @@ class World:
             "valkey_url": self._valkey.url,
             "spool_dir": str(self.folder / "spool"),
             "region": REGION,
+            "index_dir": str(self.folder / "index-read"),
         }
         return self._service("catalog", "catalog", SERVER_CORE, settings)
 
