@@ -122,10 +122,12 @@ class State:
 
     def in_order(self) -> list[Point]:
         """The point of the pointer's device, then those of the others, the last to act first."""
-        pointed = None if self.pointer is None else self.pointer.device_id
-        others = [point for point in self.points.values() if point.device_id != pointed]
-        others.sort(key=lambda point: (point.revision, point.saved_unix_ms), reverse=True)
-        return ([self.points[pointed]] if pointed in self.points else []) + others
+        pointed = "" if self.pointer is None else self.pointer.device_id
+
+        def rank(point: Point) -> tuple[bool, int, int]:
+            return point.device_id == pointed, point.revision, point.saved_unix_ms
+
+        return sorted(self.points.values(), key=rank, reverse=True)
 
 
 def afterwards(save: Save) -> Save:

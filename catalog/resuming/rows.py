@@ -1,0 +1,59 @@
+"""Reads what PostgreSQL keeps of resume points: a row for each listener, song and device, and a pointer for each song."""
+
+import uuid
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from catalog import tables as t
+from catalog.model import EntityKind
+from catalog.redirects import resolve
+from catalog.resuming.resume import Point, Pointer, State
+from catalog.sessions.listeners import account_of
+
+# A further device takes the place of the one that was silent longest.
+DEVICES_MAX = 16
+
+
+async def canonical(connection: AsyncConnection, song_id: str) -> uuid.UUID:
+    """The id that the song goes by since it was merged, or the same."""
+    asked = uuid.UUID(song_id)
+    return (await resolve(connection, EntityKind.SONG, [asked])).get(asked, asked)
+
+
+async def load_state(connection: AsyncConnection, user_id: str, song_id: uuid.UUID) -> State:
+    """All that is kept of a listener's song."""
+    pointer = t.progress_pointer
+    found = (await connection.execute(sa.select(pointer).where(*of(pointer, user_id, song_id)))).first()
+    if found is None:
+        return State()
+    rows = await connection.execute(select_points(user_id).where(*of(t.progress, user_id, song_id)))
+    return State(Pointer(found.device_id, found.revision), {row.device_id: point_of(row) for row in rows})
+
+
+def select_points(user_id: str) -> sa.Select[Any]:
+    """Points of a listener, with the names that devices gave themselves at login."""
+    progress, device = t.progress.c, t.device.c
+    is_named = sa.and_(
+        device.account_id == sa.literal(account_of(user_id), sa.Uuid()), device.device_id == progress.device_id
+    )
+    return sa.select(t.progress, device.name.label("device_name")).select_from(t.progress.outerjoin(t.device, is_named))
+
+
+def of(table: sa.Table, user_id: str, song_id: uuid.UUID) -> tuple[sa.ColumnElement[bool], ...]:
+    return table.c.user_id == user_id, table.c.recording_id == song_id
+
+
+def point_of(row: sa.Row[Any]) -> Point:
+    return Point(
+        song_id=str(row.recording_id),
+        device_id=row.device_id,
+        position_ms=row.position_ms,
+        finished=row.finished,
+        epoch=row.epoch,
+        sequence=row.sequence,
+        saved_unix_ms=round(row.saved_at.timestamp() * 1000),
+        revision=row.revision,
+        device_name=getattr(row, "device_name", None) or "",
+    )
