@@ -10,14 +10,19 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry
 
 from catalog.admin_servicer import CatalogAdminServicer
+from catalog.aliases import Aliases
 from catalog.browse import Browse
+from catalog.changes import Changes
 from catalog.covers import Covers
+from catalog.curation import Curation
 from catalog.database import Database
+from catalog.merging import Merging
 from catalog.metrics import CatalogMetrics
-from catalog.migrate import migrate
 from catalog.model import COVERS_PATH
 from catalog.operators import Operators
+from catalog.playback import Playback
 from catalog.progress import Progress
+from catalog.pruning import Pruning
 from catalog.publish import Publisher
 from catalog.releases import Releases
 from catalog.search import Search
@@ -35,7 +40,10 @@ from catalog.sessions.passwords import Passwords
 from catalog.sessions.servicer import SessionServicer
 from catalog.sessions.sessions import Sessions
 from catalog.settings import Settings
+from catalog.signed_manifests import ManifestMetrics, SignedManifests
 from catalog.songs import Songs
+from catalog.starting import start
+from catalog.takedown import Takedown
 from reprise import s3
 from reprise.catalog.v1.catalog_service_pb2_grpc import (
     add_CatalogAdminServiceServicer_to_server,
@@ -64,21 +72,13 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     cursor_key = derive_key(mesh_key, CURSOR_KEY_OWNER)
     registry = CollectorRegistry()
     metrics = CatalogMetrics(registry)
-    connect_timeout_s = settings.database_connect_timeout_s
-    await migrate(settings.postgres_dsn, wait_s=settings.database_wait_s, connect_timeout_s=connect_timeout_s)
     async with AsyncExitStack() as stack:
-        database = Database(
-            settings.postgres_dsn,
-            metrics,
-            connections_max=settings.database_connections_max,
-            connect_timeout_s=connect_timeout_s,
-            statement_timeout_s=settings.database_statement_timeout_s,
-        )
-        stack.push_async_callback(database.close)
-        await database.probe()
+        database = await _open_database(settings, metrics, stack)
         bucket = s3.Bucket(settings.s3_endpoint, settings.s3_bucket, settings.s3_credentials_path)
         store = await stack.enter_async_context(s3.client(bucket))
         covers = Covers(store, bucket.name, settings.cover_cache_bytes_max, metrics)
+        manifests = SignedManifests(store, bucket.name, settings.manifest_cache_bytes_max, ManifestMetrics(registry))
+        stack.push_async_callback(manifests.close)
         replica = await _open_replica(settings, IndexStore(store, bucket.name), registry, stack)
         publisher = Publisher(database, _new_id, metrics)
         accounts = _Accounts(settings, database, derive_key(mesh_key, REFRESH_KEY_OWNER), registry)
@@ -88,11 +88,15 @@ async def build(settings: Settings) -> AsyncIterator[App]:
             Search(database, replica, cursor_key, metrics),
             Browse(database, cursor_key),
             Songs(database),
+            Playback(database, manifests),
             Progress(database, metrics),
             accounts.listeners,
             operators,
         )
-        admin = CatalogAdminServicer(publisher, Releases(database, cursor_key, metrics), accounts.logins, operators)
+        releases, changes = Releases(database, cursor_key, metrics), Changes(database, cursor_key, metrics)
+        curation = Curation(Takedown(database, metrics), Merging(database, metrics), Aliases(database), changes)
+        admin = CatalogAdminServicer(publisher, releases, curation, accounts.logins, operators)
+        pruning = Pruning(database, metrics)
         loop_lag = LoopLag("catalog")
         yield App(
             name="catalog",
@@ -105,9 +109,32 @@ async def build(settings: Settings) -> AsyncIterator[App]:
             registry=registry,
             routes=(Route(COVERS_PATH, covers.handle),),
             ready=lambda: database.missing,
-            background=(database.watch, accounts.sessions.sweep, loop_lag.run, *((replica.run,) if replica else ())),
+            background=(
+                *(database.watch, accounts.sessions.sweep, changes.listen, pruning.run, loop_lag.run),
+                *((replica.run,) if replica else ()),
+            ),
+            drain=changes.stop,
             loop_lag=loop_lag,
         )
+
+
+async def _open_database(settings: Settings, metrics: CatalogMetrics, stack: AsyncExitStack) -> Database:
+    """The database, with this build's schema."""
+    connect_timeout_s = settings.database_connect_timeout_s
+    database = Database(
+        settings.postgres_dsn,
+        metrics,
+        connections_max=settings.database_connections_max,
+        connect_timeout_s=connect_timeout_s,
+        statement_timeout_s=settings.database_statement_timeout_s,
+        replicas=settings.postgres_replicas,
+        region=settings.region,
+        lag_s_max=settings.replica_lag_s_max,
+    )
+    stack.push_async_callback(database.close)
+    wait_s = settings.database_wait_s
+    await start(database, settings.postgres_dsn, wait_s=wait_s, connect_timeout_s=connect_timeout_s)
+    return database
 
 
 async def _open_replica(

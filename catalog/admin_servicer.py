@@ -1,9 +1,11 @@
 """CatalogAdminService for ingest and operators: checks the operator's token, parses, calls, answers."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any
 
 from catalog import wire
+from catalog.curation import Curation
 from catalog.operators import Operators
 from catalog.publish import Publisher
 from catalog.releases import Releases
@@ -12,16 +14,18 @@ from catalog.sessions.logins import Logins
 from reprise import rpc
 from reprise.catalog.v1 import catalog_service_pb2 as pb
 from reprise.catalog.v1 import catalog_service_pb2_grpc as pb_grpc
-from reprise.errors import NotReady
 from reprise.ids import check_uuid
 
 
 class CatalogAdminServicer(pb_grpc.CatalogAdminServiceServicer):
     """What each method does and how it fails is written in the proto."""
 
-    def __init__(self, publisher: Publisher, releases: Releases, logins: Logins, operators: Operators) -> None:
+    def __init__(
+        self, publisher: Publisher, releases: Releases, curation: Curation, logins: Logins, operators: Operators
+    ) -> None:
         self._publisher = publisher
         self._releases = releases
+        self._curation = curation
         self._logins = logins
         self._operators = operators
 
@@ -52,13 +56,25 @@ class CatalogAdminServicer(pb_grpc.CatalogAdminServiceServicer):
         return pb.ListUpcomingResponse(upcoming=upcoming, next_cursor=page.next_cursor)
 
     async def TakeDown(self, request: pb.TakeDownRequest, context: Any) -> pb.TakeDownResponse:
-        raise NotReady("TakeDown is not built yet")
+        self._operators.check(rpc.bearer(context))
+        kind, id_ = wire.taken(request)
+        takedown = self._curation.takedown
+        if request.restore:
+            taken = await takedown.restore(kind, id_)
+        else:
+            taken = await takedown.take_down(kind, id_, wire.reason(request.reason))
+        return pb.TakeDownResponse(song_ids=map(str, taken.song_ids), rendition_ids=taken.rendition_ids)
 
     async def Merge(self, request: pb.MergeRequest, context: Any) -> pb.MergeResponse:
-        raise NotReady("Merge is not built yet")
+        self._operators.check(rpc.bearer(context))
+        from_id, into_id = check_uuid(request.from_id, "from_id"), check_uuid(request.into_id, "into_id")
+        songs = await self._curation.merging.merge(wire.entity_kind(request.kind), from_id, into_id)
+        return pb.MergeResponse(songs=songs)
 
     async def SetArtistAliases(self, request: pb.SetArtistAliasesRequest, context: Any) -> pb.SetArtistAliasesResponse:
-        raise NotReady("SetArtistAliases is not built yet")
+        self._operators.check(rpc.bearer(context))
+        await self._curation.aliases.set(check_uuid(request.artist_id, "artist_id"), request.aliases)
+        return pb.SetArtistAliasesResponse()
 
     async def SetUser(self, request: pb.SetUserRequest, context: Any) -> pb.SetUserResponse:
         self._operators.check(rpc.bearer(context))
@@ -69,5 +85,7 @@ class CatalogAdminServicer(pb_grpc.CatalogAdminServiceServicer):
     async def WatchChanges(
         self, request: pb.WatchChangesRequest, context: Any
     ) -> AsyncIterator[pb.WatchChangesResponse]:
-        raise NotReady("WatchChanges is not built yet")
-        yield
+        self._operators.check(rpc.bearer(context))
+        async with aclosing(self._curation.changes.watch(request.cursor)) as changes:
+            async for change, cursor in changes:
+                yield wire.change_message(change, cursor)

@@ -31,10 +31,16 @@ _SHOWN = sa.select(t.song_card).where(
 
 
 async def refresh(connection: AsyncConnection, song_ids: Sequence[uuid.UUID]) -> None:
-    """Writes the cards of these songs anew. Sorted, so that two transactions never wait for each other in a circle."""
+    """Writes the cards of these songs anew. Sorted, so that two transactions never wait for each other in a circle.
+
+    Each song is locked before it is read: of two transactions that change what it shows, the later one sees both changes.
+    """
     ordered = sorted(set(song_ids))
     for first in range(0, len(ordered), BATCH):
-        songs = await load_songs(connection, ordered[first : first + BATCH])
+        batch = ordered[first : first + BATCH]
+        locked = sa.select(t.recording.c.id).where(t.recording.c.id.in_(batch)).order_by(t.recording.c.id)
+        await connection.execute(locked.with_for_update(key_share=True))
+        songs = await load_songs(connection, batch)
         rows = [{"recording_id": uuid.UUID(song.song_id), "message": card_of(song)} for song in songs]
         if rows:
             statement = insert(t.song_card).values(rows)

@@ -33,6 +33,7 @@ class Edition:
     release_id: Id
     group_id: Id
     available_from: datetime | None
+    withdrawn_at: datetime | None
     changed: bool
 
 
@@ -74,7 +75,7 @@ async def join(
     medium = {"release_id": release_id, "disc_number": song.disc_number}
     await connection.execute(insert(t.medium).values(medium).on_conflict_do_nothing())
     moments.check_agrees(song.album, moments.unix_ms(release.available_from), moment)
-    return Edition(release_id, release.group_id, release.available_from, added)
+    return Edition(release_id, release.group_id, release.available_from, release.withdrawn_at, added)
 
 
 async def measure(connection: AsyncConnection, release_id: Id) -> bool:

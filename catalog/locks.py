@@ -13,6 +13,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 # First halves of the keys, so that locks of different kinds cannot meet.
 _NAMES = 0x5245_0001
 _MERGES = 0x5245_0002
+_PRUNING = 0x5245_0003
 
 
 async def hold_merges_off(connection: AsyncConnection) -> None:
@@ -23,6 +24,11 @@ async def hold_merges_off(connection: AsyncConnection) -> None:
 async def be_the_only_merge(connection: AsyncConnection) -> None:
     """Waits for all who hold merges off, and holds them off until this transaction ends."""
     await connection.execute(sa.select(sa.func.pg_advisory_xact_lock(_MERGES, 0)))
+
+
+async def try_to_prune(connection: AsyncConnection) -> bool:
+    """Whether this transaction is the only one that prunes until it ends."""
+    return bool((await connection.execute(sa.select(sa.func.pg_try_advisory_xact_lock(_PRUNING, 0)))).scalar_one())
 
 
 async def lock_names(connection: AsyncConnection, names: Iterable[str]) -> None:

@@ -29,18 +29,18 @@ _ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}[0-9]{7}")
 def check(offered: Publication) -> Publication:
     """`offered`, when every field is sound; raises InvalidRequest that names the field and its value."""
     check_sha256(offered.source_sha256, "source_sha256")
-    _check_name(offered.title, "title")
+    check_name(offered.title, "title")
     _check_credits(offered.artists, "artists")
     if not offered.artists:
         raise InvalidRequest("artists is empty: name at least one, such as 'Unknown artist'")
     if offered.album:
-        _check_name(offered.album, "album")
+        check_name(offered.album, "album")
     _check_credits(offered.album_artists, "album_artists")
     _check_mbids(offered)
     _check_sort_names(offered)
     _check_count(offered.genres, GENRES_MAX, "genres")
     for genre in offered.genres:
-        _check_name(genre, "genres")
+        check_name(genre, "genres")
     _check_facts(offered)
     _check_cover(offered)
     _check_loudness(offered.loudness)
@@ -53,6 +53,14 @@ def check(offered: Publication) -> Publication:
     if len({rendition.rendition_id for rendition in offered.renditions}) < len(offered.renditions):
         raise InvalidRequest("renditions names the same rendition_id twice")
     return offered
+
+
+def check_name(text: str, field: str) -> str:
+    """`text`, when it has something to read in it; raises InvalidRequest that names `field`."""
+    _check_text(text, field)
+    if not normalise.key(text):
+        raise InvalidRequest(f"{field} has nothing to read: {text[:80]!r}")
+    return text
 
 
 def credit_digest(credits_: Sequence[Credit]) -> bytes:
@@ -84,13 +92,6 @@ def words(song: Publication) -> set[str]:
     return set().union(*map(normalise.words, names))
 
 
-def _check_name(text: str, field: str) -> None:
-    """A name has something to read in it."""
-    _check_text(text, field)
-    if not normalise.key(text):
-        raise InvalidRequest(f"{field} has nothing to read: {text[:80]!r}")
-
-
 def _check_text(text: str, field: str) -> None:
     if len(text) > TEXT_CHARS_MAX:
         raise InvalidRequest(f"{field} has {len(text)} characters, at most {TEXT_CHARS_MAX}: {text[:40]!r}...")
@@ -101,7 +102,7 @@ def _check_text(text: str, field: str) -> None:
 def _check_credits(credits_: Sequence[Credit], field: str) -> None:
     _check_count(credits_, CREDITS_MAX, field)
     for credit in credits_:
-        _check_name(credit.name, f"{field}.name")
+        check_name(credit.name, f"{field}.name")
         _check_text(credit.join_phrase, f"{field}.join_phrase")
 
 
@@ -134,7 +135,7 @@ def _check_mbids(offered: Publication) -> None:
 def _check_sort_names(offered: Publication) -> None:
     _check_one_each("artist_sort_names", offered.artist_sort_names, offered.artists)
     for name in filter(None, offered.artist_sort_names):
-        _check_name(name, "artist_sort_names")
+        check_name(name, "artist_sort_names")
 
 
 def _check_one_each(field: str, values: Sequence[str], credits_: Sequence[Credit]) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 from catalog import wire
 from catalog.browse import Browse
 from catalog.operators import Operators
+from catalog.playback import Playback
 from catalog.progress import Progress
 from catalog.search import Search
 from catalog.sessions.listeners import Listeners
@@ -18,6 +19,7 @@ from reprise.ids import check_uuid
 
 SEARCH_PAGE = 20
 BROWSE_PAGE = 50
+PLAYBACK_SONGS_MAX = 10
 
 
 class CatalogServicer(pb_grpc.CatalogServiceServicer):
@@ -28,6 +30,7 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
         search: Search,
         browse: Browse,
         songs: Songs,
+        playback: Playback,
         progress: Progress,
         listeners: Listeners,
         operators: Operators,
@@ -35,6 +38,7 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
         self._search = search
         self._browse = browse
         self._songs = songs
+        self._playback = playback
         self._progress = progress
         self._listeners = listeners
         self._operators = operators
@@ -52,10 +56,12 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
     async def GetSongs(self, request: pb.GetSongsRequest, context: Any) -> pb.GetSongsResponse:
         if request.upcoming:
             self._operators.check(rpc.bearer(context))
-        songs = await self._songs.get(wire.song_ids(request.song_ids), upcoming=request.upcoming)
-        known = {song.song_id for song in songs}
+        found = await self._songs.find(wire.song_ids(request.song_ids), upcoming=request.upcoming)
+        redirected = {str(old): str(new) for old, new in found.redirected.items()}
+        known = {song.song_id for song in found.songs} | redirected.keys()
         unknown = [song_id for song_id in request.song_ids if song_id not in known]
-        return pb.GetSongsResponse(songs=map(song_message, songs), unknown_song_ids=unknown)
+        songs = map(song_message, found.songs)
+        return pb.GetSongsResponse(songs=songs, unknown_song_ids=unknown, redirected_song_ids=redirected)
 
     async def SaveProgress(self, request: pb.SaveProgressRequest, context: Any) -> pb.SaveProgressResponse:
         user_id = self._listeners.listener(rpc.bearer(context), request.user_id)
@@ -69,7 +75,7 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
         return pb.GetProgressResponse(point=wire.point_message(last), other_devices=map(wire.point_message, others))
 
     async def GetPlayback(self, request: pb.GetPlaybackRequest, context: Any) -> pb.GetPlaybackResponse:
-        raise NotReady("GetPlayback is not built yet")
+        return wire.playback_response(await self._playback.get(wire.song_ids(request.song_ids, PLAYBACK_SONGS_MAX)))
 
     async def ListRecent(self, request: pb.ListRecentRequest, context: Any) -> pb.ListRecentResponse:
         raise NotReady("ListRecent is not built yet")

@@ -11,6 +11,12 @@ class Settings(SearchSettings):
     """`postgres_dsn` as libpq writes it; keep a password in a passfile or in PGPASSWORD, not here."""
 
     postgres_dsn: str
+    # Further servers, "region=dsn" each; any of all may be the primary, which is found out.
+    postgres_replicas: tuple[str, ...] = ()
+    # Where this catalog is: reads go to a server there if one keeps up.
+    region: str = ""
+    # A replica that is further behind is not read.
+    replica_lag_s_max: float = 5.0
     s3_endpoint: str
     s3_bucket: str
     s3_credentials_path: Path
@@ -29,5 +35,6 @@ class Settings(SearchSettings):
     # How long a start waits for a database that does not answer yet.
     database_wait_s: float = 10.0
     cover_cache_bytes_max: int = 64 << 20
+    manifest_cache_bytes_max: int = 32 << 20
     # This process' own folder for its copy of the search index; without it, search is by the database alone.
     index_dir: Path | None = None

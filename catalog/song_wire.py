@@ -22,7 +22,7 @@ def song_message(song: Song) -> types.Song:
         explicit=song.explicit,
         isrcs=song.isrcs,
         renditions=map(_rendition_message, song.renditions),
-        loudness=_loudness_message(song.loudness),
+        loudness=loudness_message(song.loudness),
         cover_sizes_px=song.cover_sizes_px,
     )
 
@@ -41,11 +41,11 @@ def release_message(release: Release) -> types.Release:
         cover_sizes_px=release.cover_sizes_px,
         kind=cast("types.ReleaseKind.ValueType", release.kind),
         release_group_id=release.group_id,
-        loudness=_loudness_message(release.loudness),
+        loudness=loudness_message(release.loudness),
     )
 
 
-def _loudness_message(loudness: Loudness | None) -> types.Loudness | None:
+def loudness_message(loudness: Loudness | None) -> types.Loudness | None:
     if loudness is None:
         return None
     return types.Loudness(

@@ -3,18 +3,28 @@
 import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import distinct_on
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from catalog import redirects
 from catalog import tables as t
-from catalog.availability import is_out
+from catalog.availability import is_visible
 from catalog.database import Database
-from catalog.model import Credit, Genre, Loudness, Release, Rendition, Song
+from catalog.model import Credit, EntityKind, Genre, Loudness, Release, Rendition, Song
 
 Id = uuid.UUID
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Songs, and which of the ids that were asked for now mean which of them."""
+
+    songs: list[Song]
+    redirected: dict[Id, Id]
 
 
 class Songs:
@@ -24,9 +34,25 @@ class Songs:
         self._database = database
 
     async def get(self, song_ids: Sequence[Id], *, upcoming: bool = False) -> list[Song]:
-        """Those of `song_ids` that are out, or with `upcoming` all known ones, in that order. Raises Unavailable."""
-        condition = sa.true() if upcoming else is_out(t.recording.c.available_from)
-        return await self._database.read(lambda connection: load_songs(connection, song_ids, condition))
+        """Those of `song_ids` that are to be seen, with `upcoming` before they are out, in that order. Raises Unavailable."""
+        return (await self.find(song_ids, upcoming=upcoming)).songs
+
+    async def find(self, song_ids: Sequence[Id], *, upcoming: bool = False) -> Found:
+        """As `get`; a song that was merged into another is answered by that one."""
+        condition = t.recording.c.withdrawn_at.is_(None) if upcoming else is_visible(t.recording)
+        return await self._database.read(lambda connection: _find(connection, song_ids, condition))
+
+
+async def _find(connection: AsyncConnection, song_ids: Sequence[Id], condition: sa.ColumnElement[bool]) -> Found:
+    songs = {song.song_id: song for song in await load_songs(connection, song_ids, condition)}
+    missing = [song_id for song_id in song_ids if str(song_id) not in songs]
+    redirected = await redirects.resolve(connection, EntityKind.SONG, missing) if missing else {}
+    if redirected:
+        others = await load_songs(connection, list(redirected.values()), condition)
+        songs |= {song.song_id: song for song in others}
+    ids = [str(redirected.get(song_id, song_id)) for song_id in song_ids]
+    answered = {old: new for old, new in redirected.items() if str(new) in songs}
+    return Found([songs[id_] for id_ in ids if id_ in songs], answered)
 
 
 async def load_songs(

@@ -23,16 +23,21 @@ async def start(database: Database, dsn: str, *, wait_s: float, connect_timeout_
     `dsn` is migrated where no primary is found: who is asked then says why that cannot be.
     """
     give_up = asyncio.get_running_loop().time() + wait_s
-    await _look(database)
-    while database.primary_dsn is None and len(database.servers) > 1 and asyncio.get_running_loop().time() < give_up:
-        await asyncio.sleep(LOOK_INTERVAL_S)
-        await _look(database)
-    if database.primary_dsn is None and await _can_read(database):
-        log.warning("started_without_primary")
-        return
+    if len(database.servers) > 1:
+        await _find_primary(database, give_up)
+        if database.primary_dsn is None and await _can_read(database):
+            log.warning("started_without_primary")
+            return
     left_s = max(0.0, give_up - asyncio.get_running_loop().time())
     await migrate(database.primary_dsn or dsn, wait_s=left_s, connect_timeout_s=connect_timeout_s)
     await database.expect_all_of_now()
+
+
+async def _find_primary(database: Database, give_up: float) -> None:
+    await _look(database)
+    while database.primary_dsn is None and asyncio.get_running_loop().time() < give_up:
+        await asyncio.sleep(LOOK_INTERVAL_S)
+        await _look(database)
 
 
 async def _look(database: Database) -> None:

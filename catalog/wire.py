@@ -2,13 +2,16 @@
 
 import uuid
 from collections.abc import Iterable, Sequence
+from typing import cast
 
 from catalog.listing import Filter, Kind, Listing
-from catalog.model import Artist, Credit, Genre, Loudness, Publication, Release, Rendition, Song, Upcoming
+from catalog.model import Artist, Credit, EntityKind, Genre, Loudness, Publication, Release, Rendition, Song, Upcoming
+from catalog.outbox import Change
+from catalog.playback import Playables
 from catalog.resume import Point
 from catalog.search import Page
 from catalog.searching.backend import Filters
-from catalog.song_wire import artist_message, release_message, song_message
+from catalog.song_wire import artist_message, loudness_message, release_message, song_message
 from reprise.catalog.v1 import catalog_service_pb2 as pb
 from reprise.errors import InvalidRequest
 from reprise.ids import check_id, check_sha256, check_uuid
@@ -17,6 +20,7 @@ from reprise.types.v1 import types_pb2 as types
 PAGE_SIZE_MAX = 100
 SONG_IDS_MAX = 100
 SOURCES_MAX = 1000
+REASON_CHARS_MAX = 500
 # PostgreSQL counts in signed 64 bits.
 _COUNT_MAX = (1 << 63) - 1
 _KINDS = {
@@ -34,10 +38,10 @@ def page_size(asked: int, default: int) -> int:
     return asked or default
 
 
-def song_ids(texts: Sequence[str]) -> list[uuid.UUID]:
-    """1 to SONG_IDS_MAX ids."""
-    if not 1 <= len(texts) <= SONG_IDS_MAX:
-        raise InvalidRequest(f"song_ids must have 1 to {SONG_IDS_MAX} entries, not {len(texts)}")
+def song_ids(texts: Sequence[str], count_max: int = SONG_IDS_MAX) -> list[uuid.UUID]:
+    """1 to `count_max` ids."""
+    if not 1 <= len(texts) <= count_max:
+        raise InvalidRequest(f"song_ids must have 1 to {count_max} entries, not {len(texts)}")
     return [check_uuid(text, "song_ids") for text in texts]
 
 
@@ -138,6 +142,40 @@ def search_response(page: Page) -> pb.SearchResponse:
     )
 
 
+def entity_kind(kind: int) -> EntityKind:
+    """What a merge is about."""
+    if kind not in list(EntityKind):
+        raise InvalidRequest("kind is missing: one of song, artist, release")
+    return EntityKind(kind)
+
+
+def taken(request: pb.TakeDownRequest) -> tuple[EntityKind, uuid.UUID]:
+    """What is to be taken down, or restored."""
+    match request.WhichOneof("what"):
+        case "song_id":
+            return EntityKind.SONG, check_uuid(request.song_id, "song_id")
+        case "release_id":
+            return EntityKind.RELEASE, check_uuid(request.release_id, "release_id")
+    raise InvalidRequest("what is missing: a song_id or a release_id")
+
+
+def reason(text: str) -> str:
+    """Why something is taken down."""
+    if not 1 <= len(text.strip()) <= REASON_CHARS_MAX or "\0" in text:
+        raise InvalidRequest(f"reason must have 1 to {REASON_CHARS_MAX} characters, not {len(text)}: say why")
+    return text
+
+
+def change_message(change: Change, cursor: str) -> pb.WatchChangesResponse:
+    return pb.WatchChangesResponse(
+        kind=cast("pb.EntityKind.ValueType", int(change.kind)),
+        id=str(change.entity_id),
+        gone=change.gone,
+        redirected_to_id=str(change.redirected_to or ""),
+        cursor=cursor,
+    )
+
+
 def browse_response(
     kind: Kind, entries: Iterable[Artist | Release | Genre | Song], next_cursor: str
 ) -> pb.BrowseResponse:
@@ -188,4 +226,17 @@ def _rendition(message: types.Rendition) -> Rendition:
         delay_samples=message.delay_samples,
         padding_samples=message.padding_samples,
         samples=message.samples,
+    )
+
+
+def playback_response(playables: Playables) -> pb.GetPlaybackResponse:
+    return pb.GetPlaybackResponse(
+        playbacks=[
+            pb.GetPlaybackResponse.Playback(
+                song_id=song.song_id, manifests=song.manifests, loudness=loudness_message(song.loudness)
+            )
+            for song in playables.songs
+        ],
+        unknown_song_ids=playables.unknown_song_ids,
+        redirected_song_ids=playables.redirected,
     )

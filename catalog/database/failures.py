@@ -15,7 +15,8 @@ FAILURES = (
 # SQLSTATE classes: connection, resources, operator intervention, system error; and states of their own: lock not available,
 # wrong password, no such database.
 _OUTAGES = ("08", "53", "57", "58", "55P03", "28", "3D")
-_LOST_RACES = ("40",)
+# A foreign key: what was referred to was merged away since it was read in the same transaction; read again, it redirects.
+_LOST_RACES = ("40", "23503")
 # Read-only: it became a standby.
 _READ_ONLY = "25006"
 

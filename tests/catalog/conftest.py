@@ -12,10 +12,15 @@ from argon2 import PasswordHasher
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry
 
+from catalog.aliases import Aliases
 from catalog.browse import Browse
+from catalog.changes import Changes
+from catalog.curation import Curation
 from catalog.database import Database
+from catalog.merging import Merging
 from catalog.metrics import CatalogMetrics
 from catalog.migrate import migrate
+from catalog.playback import Playback
 from catalog.progress import Progress
 from catalog.publish import Publisher
 from catalog.releases import Releases
@@ -26,7 +31,9 @@ from catalog.sessions.logins import Logins
 from catalog.sessions.metrics import SessionMetrics
 from catalog.sessions.passwords import Passwords
 from catalog.sessions.sessions import Sessions
+from catalog.signed_manifests import ManifestMetrics, SignedManifests
 from catalog.songs import Songs
+from catalog.takedown import Takedown
 from reprise.ids import uuid7
 from reprise.manifests import key_id_of
 from reprise.session_tokens import Verifier
@@ -94,6 +101,12 @@ def releases(database: Database, metrics: CatalogMetrics) -> Releases:
 
 
 @pytest.fixture
+def curation(database: Database, metrics: CatalogMetrics) -> Curation:
+    changes = Changes(database, CURSOR_KEY, metrics)
+    return Curation(Takedown(database, metrics), Merging(database, metrics), Aliases(database), changes)
+
+
+@pytest.fixture
 def progress(database: Database, metrics: CatalogMetrics) -> Progress:
     return Progress(database, metrics)
 
@@ -129,3 +142,9 @@ def passwords() -> Iterator[Passwords]:
 @pytest.fixture
 def logins(database: Database, sessions: Sessions, passwords: Passwords, session_metrics: SessionMetrics) -> Logins:
     return Logins(database, sessions, passwords, new_id, time.monotonic, session_metrics)
+
+
+@pytest.fixture
+def playback(database: Database, registry: CollectorRegistry) -> Playback:
+    """Over a store that is never asked."""
+    return Playback(database, SignedManifests(None, "none", 1 << 20, ManifestMetrics(registry)))

@@ -11,7 +11,9 @@ from prometheus_client import CollectorRegistry
 
 from catalog.admin_servicer import CatalogAdminServicer
 from catalog.browse import Browse
+from catalog.curation import Curation
 from catalog.operators import Operators
+from catalog.playback import Playback
 from catalog.progress import Progress
 from catalog.publish import Publisher
 from catalog.releases import Releases
@@ -37,18 +39,20 @@ async def channel(
     search: Search,
     browse: Browse,
     songs: Songs,
+    playback: Playback,
     progress: Progress,
     publisher: Publisher,
     releases: Releases,
+    curation: Curation,
     listeners: Listeners,
     logins: Logins,
     registry: CollectorRegistry,
 ) -> AsyncIterator[grpc.aio.Channel]:
     server = rpc.server(rpc.RpcMetrics("catalog", registry))
     operators = Operators(derive_key(MESH_KEY, "operator"), time.time)
-    servicer = CatalogServicer(search, browse, songs, progress, listeners, operators)
+    servicer = CatalogServicer(search, browse, songs, playback, progress, listeners, operators)
     pb_grpc.add_CatalogServiceServicer_to_server(servicer, server)
-    admin = CatalogAdminServicer(publisher, releases, logins, operators)
+    admin = CatalogAdminServicer(publisher, releases, curation, logins, operators)
     pb_grpc.add_CatalogAdminServiceServicer_to_server(admin, server)
     port = server.add_insecure_port("127.0.0.1:0")
     await server.start()

@@ -388,21 +388,49 @@ class GetPlaybackResponse(_message.Message):
         def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
         def WhichOneof(self, oneof_group: _Never) -> None: ...
 
+    @_typing.final
+    class RedirectedSongIdsEntry(_message.Message):
+        DESCRIPTOR: _descriptor.Descriptor
+
+        KEY_FIELD_NUMBER: _builtins.int
+        VALUE_FIELD_NUMBER: _builtins.int
+        key: _builtins.str
+        value: _builtins.str
+        def __init__(
+            self,
+            *,
+            key: _builtins.str = ...,
+            value: _builtins.str = ...,
+        ) -> None: ...
+        _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+        def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+        _ClearFieldArgType: _TypeAlias = _typing.Literal["key", b"key", "value", b"value"]  # noqa: Y015
+        def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+        def WhichOneof(self, oneof_group: _Never) -> None: ...
+
     PLAYBACKS_FIELD_NUMBER: _builtins.int
     UNKNOWN_SONG_IDS_FIELD_NUMBER: _builtins.int
+    REDIRECTED_SONG_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def playbacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetPlaybackResponse.Playback]: ...
+    def playbacks(self) -> _containers.RepeatedCompositeFieldContainer[Global___GetPlaybackResponse.Playback]:
+        """In the order asked, each song once."""
+
     @_builtins.property
     def unknown_song_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def redirected_song_ids(self) -> _containers.ScalarMap[_builtins.str, _builtins.str]:
+        """As in GetSongsResponse."""
+
     def __init__(
         self,
         *,
         playbacks: _abc.Iterable[Global___GetPlaybackResponse.Playback] | None = ...,
         unknown_song_ids: _abc.Iterable[_builtins.str] | None = ...,
+        redirected_song_ids: _abc.Mapping[_builtins.str, _builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["playbacks", b"playbacks", "unknown_song_ids", b"unknown_song_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["playbacks", b"playbacks", "redirected_song_ids", b"redirected_song_ids", "unknown_song_ids", b"unknown_song_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -1303,7 +1331,7 @@ class MergeResponse(_message.Message):
 
     SONGS_FIELD_NUMBER: _builtins.int
     songs: _builtins.int
-    """Songs whose names, artists or album changed by it."""
+    """Songs of the one that stays, with those that came by it."""
     def __init__(
         self,
         *,

@@ -103,7 +103,8 @@ class CatalogServiceServicer:
 
     def GetPlayback(self, request, context):
         """The renditions of songs with their signed manifests, by which a player verifies and cuts what edges send.
-        INVALID_ARGUMENT: no id, over 10 ids, or a malformed one. UNAVAILABLE: the database or the store does not answer.
+        INVALID_ARGUMENT: no id, over 10 ids, a malformed one, or manifests that are over 3 MiB together (songs of hours): ask for
+        fewer songs at once. UNAVAILABLE: the database or the store does not answer. DATA_LOSS: the store has lost a manifest.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

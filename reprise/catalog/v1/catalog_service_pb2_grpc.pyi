@@ -48,7 +48,8 @@ class CatalogServiceStub:
     """
     GetPlayback: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetPlaybackRequest, _catalog_service_pb2.GetPlaybackResponse]
     """The renditions of songs with their signed manifests, by which a player verifies and cuts what edges send.
-    INVALID_ARGUMENT: no id, over 10 ids, or a malformed one. UNAVAILABLE: the database or the store does not answer.
+    INVALID_ARGUMENT: no id, over 10 ids, a malformed one, or manifests that are over 3 MiB together (songs of hours): ask for
+    fewer songs at once. UNAVAILABLE: the database or the store does not answer. DATA_LOSS: the store has lost a manifest.
     """
     SaveProgress: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.SaveProgressRequest, _catalog_service_pb2.SaveProgressResponse]
     """Saves a resume point. A user action is answered when it is committed (or, while the database is down, when it is on
@@ -88,7 +89,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """
     GetPlayback: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetPlaybackRequest, _catalog_service_pb2.GetPlaybackResponse]  # type: ignore[assignment]
     """The renditions of songs with their signed manifests, by which a player verifies and cuts what edges send.
-    INVALID_ARGUMENT: no id, over 10 ids, or a malformed one. UNAVAILABLE: the database or the store does not answer.
+    INVALID_ARGUMENT: no id, over 10 ids, a malformed one, or manifests that are over 3 MiB together (songs of hours): ask for
+    fewer songs at once. UNAVAILABLE: the database or the store does not answer. DATA_LOSS: the store has lost a manifest.
     """
     SaveProgress: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.SaveProgressRequest, _catalog_service_pb2.SaveProgressResponse]  # type: ignore[assignment]
     """Saves a resume point. A user action is answered when it is committed (or, while the database is down, when it is on
@@ -149,7 +151,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.GetPlaybackResponse, _abc.Awaitable[_catalog_service_pb2.GetPlaybackResponse]]:
         """The renditions of songs with their signed manifests, by which a player verifies and cuts what edges send.
-        INVALID_ARGUMENT: no id, over 10 ids, or a malformed one. UNAVAILABLE: the database or the store does not answer.
+        INVALID_ARGUMENT: no id, over 10 ids, a malformed one, or manifests that are over 3 MiB together (songs of hours): ask for
+        fewer songs at once. UNAVAILABLE: the database or the store does not answer. DATA_LOSS: the store has lost a manifest.
         """
 
     @_abc_1.abstractmethod
