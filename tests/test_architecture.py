@@ -26,7 +26,7 @@ PURE = frozenset(
         "balancer.preheat_plan", "balancer.purges", "balancer.ramp", "balancer.regions", "balancer.renditions",
         "balancer.replicas", "balancer.scaling", "balancer.self_doubt", "balancer.spill", "balancer.standings",
         "balancer.steering", "balancer.utilisation", "balancer.views", "balancer.want",
-        "catalog.cursors", "catalog.database.addresses", "catalog.database.positions",
+        "catalog.cursors", "catalog.database.positions",
         "catalog.database.standings", "catalog.database.trail", "catalog.indexer.checkpoint", "catalog.indexer.garbage",
         "catalog.identity", "catalog.listing", "catalog.model", "catalog.moments",
         "catalog.normalise", "catalog.operators", "catalog.popularity", "catalog.publication", "catalog.query", "catalog.resume",

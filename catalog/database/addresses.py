@@ -1,11 +1,11 @@
-"""Which servers there are, from the settings. Pure."""
+"""Which servers there are, from the settings."""
 
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from reprise.errors import InvalidRequest
+from reprise.config import ConfigError
 
 _REPLICA = re.compile(r"([A-Za-z0-9_-]{1,64})=(postgres(?:ql)?://.+)")
 
@@ -20,13 +20,13 @@ class Address:
 
 
 def addresses(dsn: str, replicas: Sequence[str]) -> list[Address]:
-    """The servers of `postgres_dsn` and `postgres_replicas`, each once. Raises InvalidRequest."""
+    """The servers of `postgres_dsn` and `postgres_replicas`, each once. Raises ConfigError."""
     regions = {dsn: ""}
     for entry in replicas:
         found = _REPLICA.fullmatch(entry)
         if found is None:
-            shown = entry.partition("=")[0][:64]
-            raise InvalidRequest(f'postgres_replicas: {shown!r}... must be "region=postgresql://..."')
+            shown = re.sub(r"[^A-Za-z0-9_-].*", "", entry)[:64]
+            raise ConfigError(f'postgres_replicas: {shown!r}... must be "region=postgresql://..."')
         regions[found[2]] = found[1]
     return [Address(_name(one), region, one) for one, region in regions.items()]
 
