@@ -8,19 +8,14 @@ import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import sqlalchemy as sa
-from sqlalchemy.ext.asyncio import AsyncConnection
-
 from catalog import cursors, normalise, query
-from catalog import tables as t
-from catalog.cards import load_cards
 from catalog.database import Database
 from catalog.metrics import CatalogMetrics
 from catalog.model import Artist, Release
 from catalog.searching import documents, prefixes
 from catalog.searching.backend import NO_FILTERS, Ask, Filters, Place, SearchIndex, Tier
 from catalog.searching.prefixes import Lane, Stand
-from catalog.songs import load_releases
+from catalog.searching.shown import load_shown
 from reprise.errors import Unavailable
 
 INDEX, DATABASE = "index", "database"
@@ -87,12 +82,14 @@ class Search:
         if not cursor:
             self._metrics.searches.labels(answer.backend, answer.tier).inc()
         position = answer.next_position
-        songs, artists, releases = await self._database.read(lambda connection: _load(connection, answer))
+        shown = await self._database.read(
+            lambda connection: load_shown(connection, answer.songs, answer.artists, answer.releases)
+        )
         return Page(
-            songs,
+            shown.songs,
             cursors.seal(self._cursor_key, scope, position) if position else "",
-            artists,
-            releases,
+            shown.artists,
+            shown.releases,
             partial=answer.backend == DATABASE,
         )
 
@@ -130,23 +127,6 @@ class Search:
             position = (DATABASE, int(shown[-1].lane), shown[-1].title_key, shown[-1].id.hex)
         tier = Tier.PREFIX.name.lower() if found.stands else "none"
         return _Answer([stand.id for stand in shown], position, found.artists, found.releases, DATABASE, tier)
-
-
-async def _load(
-    connection: AsyncConnection, answer: _Answer
-) -> tuple[Sequence[bytes], Sequence[Artist], Sequence[Release]]:
-    cards = await load_cards(connection, answer.songs)
-    songs = [cards[song_id] for song_id in answer.songs if song_id in cards]
-    artists = await _load_artists(connection, answer.artists) if answer.artists else []
-    releases = await load_releases(connection, answer.releases) if answer.releases else []
-    places = {str(release_id): place for place, release_id in enumerate(answer.releases)}
-    return songs, artists, sorted(releases, key=lambda release: places[release.release_id])
-
-
-async def _load_artists(connection: AsyncConnection, artist_ids: Sequence[uuid.UUID]) -> list[Artist]:
-    rows = await connection.execute(sa.select(t.artist).where(t.artist.c.id.in_(artist_ids)))
-    found = {row.id: Artist(str(row.id), row.name, row.sort_name) for row in rows}
-    return [found[artist_id] for artist_id in artist_ids if artist_id in found]
 
 
 def _place(position: cursors.Position) -> Place:
