@@ -22,6 +22,7 @@ from balancer.geography.geoip import GeoIp
 from balancer.geography.nearness import Geography
 from balancer.geography.networks import Networks
 from balancer.geography.regions import RegionTable, parse_locations, parse_rtts
+from balancer.listeners import Listeners
 from balancer.mesh import Mesh
 from balancer.metrics import BalancerMetrics
 from balancer.minting import Mint
@@ -51,10 +52,11 @@ from reprise.balancer.v1.balancer_service_pb2_grpc import (
     add_BalancerServiceServicer_to_server,
 )
 from reprise.clients import Clients
-from reprise.config import read_key
+from reprise.config import read_key, read_public_keys
 from reprise.http_message import Route
 from reprise.metrics import LoopLag
 from reprise.service import App, main
+from reprise.session_tokens import Verifier
 
 _clock = time.monotonic
 
@@ -165,7 +167,8 @@ def _app(
         clock=_clock,
         new_session_id=lambda: secrets.token_urlsafe(12),
     )
-    pages = Pages(router, where.clients, metrics)
+    listeners = Listeners(_verifier(settings), time.time)
+    pages = Pages(router, where.clients, listeners, metrics)
     purging = Purging(purges, reports, metrics, _clock, time.time, memory.purges if memory else None)
     plays = Plays(mesh, mint.key_of, metrics, _clock, time.time, where.geography.learn)
     prober = Prober(mesh, probing.answers, metrics, _clock, reports.renew_grants)
@@ -177,6 +180,7 @@ def _app(
 
     releases = _Releases(catalog, songs, mesh, reports, watching, metrics, settings)
     operations = Operations(mesh, reports, purging, releases.lookup, watching)
+    servicer = BalancerServicer(router, reports, plays, where.clients, listeners)
     admin = BalancerAdminServicer(operations, releases.orders, callers)
     prefilling = Prefilling(mesh, reports.ask_edge, metrics)
     work = [prober.run, loop_lag.run, watching.run, purging.run, releases.calendar.run, prefilling.run]
@@ -185,7 +189,7 @@ def _app(
         name="balancer",
         settings=settings,
         servicers=(
-            (add_BalancerServiceServicer_to_server, BalancerServicer(router, reports, plays, where.clients)),
+            (add_BalancerServiceServicer_to_server, servicer),
             (add_BalancerAdminServiceServicer_to_server, admin),
         ),
         registry=metrics.registry,
@@ -195,6 +199,12 @@ def _app(
         drain=drain,
         loop_lag=loop_lag,
     )
+
+
+def _verifier(settings: Settings) -> Verifier | None:
+    if not settings.sessions_required or settings.session_keys_path is None:
+        return None
+    return Verifier(read_public_keys(settings.session_keys_path, "session_keys_path"))
 
 
 if __name__ == "__main__":

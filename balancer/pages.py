@@ -3,6 +3,7 @@
 from urllib.parse import parse_qsl
 
 from balancer import steering
+from balancer.listeners import Listeners
 from balancer.metrics import BalancerMetrics
 from balancer.routing import Router, SongRoute
 from balancer.steering import STEERING_PREFIX, Pathway
@@ -34,14 +35,17 @@ _INDEX = b"""<!doctype html>
 class Pages:
     """Handlers for `reprise.http_server`; an error that they raise becomes plain text there."""
 
-    def __init__(self, router: Router, clients: Clients, metrics: BalancerMetrics) -> None:
+    def __init__(self, router: Router, clients: Clients, listeners: Listeners, metrics: BalancerMetrics) -> None:
         self._router = router
         self._clients = clients
+        self._listeners = listeners
         self._steered = metrics.steered
 
     async def play(self, request: Request) -> Response:
         """`GET|HEAD /play/<song_id>`: 307 to the best edge. Another listener may get another, so nothing may store it."""
-        routed = await self._router.route(want_of(request, self._clients.of_request(request)))
+        session_id = self._listeners.of_request(request)
+        want = want_of(request, self._clients.of_request(request), session_id=session_id)
+        routed = await self._router.route(want)
         url = routed.routes[0].candidates[0].media_url
         moved = text_response(307, f"the song is at {url}", (("location", url), ("cache-control", "no-store")))
         return without_body(moved) if request.method == "HEAD" else moved
@@ -51,7 +55,8 @@ class Pages:
         asked = _asked(request)
         playing = asked.get("_HLS_pathway", "").strip('"')
         address = self._clients.of_request(request)
-        want = want_of(request, address, STEERING_PREFIX, asked.get("session", ""), playing)
+        session_id = self._listeners.of_request(request, asked.get("session", ""))
+        want = want_of(request, address, STEERING_PREFIX, session_id, playing)
         routed = await self._router.route(want)
         route = routed.routes[0]
         # The same session next time: what is chosen by it then stays.

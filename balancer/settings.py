@@ -38,6 +38,10 @@ class Settings(ServiceSettings):
     geoip_path: Path | None = None
     # CIDRs of proxies whose X-Forwarded-For counts.
     trusted_proxies: tuple[str, ...] = ()
+    # Routes listeners with a valid session token only.
+    sessions_required: bool = False
+    # Public keys of the catalogs' session keys.
+    session_keys_path: Path | None = None
 
     def __post_init__(self) -> None:
         for name in ("balancer_id", "default_region"):
@@ -51,6 +55,8 @@ class Settings(ServiceSettings):
             raise ConfigError(f"preheat_origin_bps_max must be at least {MBPS}, not {self.preheat_origin_bps_max}")
         if self.geoip_path and not self.region_locations:
             raise ConfigError("geoip_path needs region_locations: where the regions are that listeners may be near")
+        if self.sessions_required and not self.session_keys_path:
+            raise ConfigError("sessions_required needs session_keys_path: by which keys tokens are verified")
         host, _, port = self.catalog_address.rpartition(":")
         if not host or not port.isdigit():
             raise ConfigError(f"catalog_address must look like host:port, not {self.catalog_address!r}")

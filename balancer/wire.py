@@ -21,13 +21,13 @@ _OUTCOMES = {
 }
 
 
-def want(request: pb.RouteRequest, address: str) -> Want:
+def want(request: pb.RouteRequest, address: str, session_id: str) -> Want:
     return checked(
         song_ids=list(request.song_ids),
         codecs=list(request.codecs),
         bitrate_bps_max=request.max_bitrate_bps,
         region=request.region,
-        session_id=request.session_id,
+        session_id=session_id,
         failed_edge_ids=list(request.failed_edge_ids),
         warm_edge_ids=list(request.warm_edge_ids),
         region_rtts=[(measured.region, float(measured.rtt_ms)) for measured in request.region_rtts],

@@ -20,8 +20,8 @@ PACKAGES = ("balancer", "catalog", "edge_node", "origin", "reprise")
 PURE = frozenset(
     {
         "balancer.callers", "balancer.edges", "balancer.ejection", "balancer.events", "balancer.geography.cidrs",
-        "balancer.geography.nearness", "balancer.geography.networks",
-        "balancer.geography.probes", "balancer.geography.regions", "balancer.ledger", "balancer.membership",
+        "balancer.geography.nearness", "balancer.geography.networks", "balancer.geography.probes",
+        "balancer.geography.regions", "balancer.ledger", "balancer.listeners", "balancer.membership",
         "balancer.mesh", "balancer.minting", "balancer.orders", "balancer.phi", "balancer.picking", "balancer.policy",
         "balancer.preheat_plan", "balancer.purges", "balancer.ramp", "balancer.regions", "balancer.renditions",
         "balancer.replicas", "balancer.scaling", "balancer.self_doubt", "balancer.spill", "balancer.standings",
@@ -29,7 +29,8 @@ PURE = frozenset(
         "catalog.cursors", "catalog.database.positions",
         "catalog.database.standings", "catalog.database.trail", "catalog.indexer.checkpoint", "catalog.indexer.garbage",
         "catalog.identity", "catalog.listing", "catalog.model", "catalog.moments",
-        "catalog.normalise", "catalog.operators", "catalog.popularity", "catalog.publication", "catalog.query", "catalog.resume",
+        "catalog.normalise", "catalog.operators", "catalog.popularity", "catalog.publication", "catalog.query", "catalog.resuming.beats",
+        "catalog.resuming.breaker", "catalog.resuming.journal", "catalog.resuming.pending", "catalog.resuming.resume",
         "catalog.sessions.attempts", "catalog.sessions.credentials", "catalog.sessions.issuing", "catalog.sessions.listeners",
         "catalog.sessions.refresh_tokens", "catalog.sessions.wire",
         "catalog.searching.backend", "catalog.searching.documents", "catalog.searching.manifest", "catalog.searching.tiers",

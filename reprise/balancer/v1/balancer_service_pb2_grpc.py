@@ -58,7 +58,8 @@ class BalancerServiceServicer:
         """For each song an ordered list of edges, each with a grant for it.
         INVALID_ARGUMENT: no song, over 20 songs, malformed id. NOT_FOUND: none of the songs is known or has a rendition that fits.
         RESOURCE_EXHAUSTED: every edge is full, `retry-after` in the metadata. UNAVAILABLE: no edge is alive, or the catalog
-        does not answer and the song is not remembered; try another balancer.
+        does not answer and the song is not remembered; try another balancer. UNAUTHENTICATED: this balancer requires sessions, and
+        no valid session token came as `authorization: Bearer ...`; the token's session then stands for `session_id`.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -79,6 +80,7 @@ class BalancerServiceServicer:
         INVALID_ARGUMENT: no entry, over 50, or one without an outcome. Entries whose grant is malformed, expired or of another
         mesh are counted in the answer and dropped; so are repeated ones, and those of a session with over 60 in a minute.
         RESOURCE_EXHAUSTED: none was taken because sessions have reached that limit, `retry-after` in the metadata.
+        UNAUTHENTICATED as in Route.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -35,7 +35,8 @@ class BalancerServiceStub:
     """For each song an ordered list of edges, each with a grant for it.
     INVALID_ARGUMENT: no song, over 20 songs, malformed id. NOT_FOUND: none of the songs is known or has a rendition that fits.
     RESOURCE_EXHAUSTED: every edge is full, `retry-after` in the metadata. UNAVAILABLE: no edge is alive, or the catalog
-    does not answer and the song is not remembered; try another balancer.
+    does not answer and the song is not remembered; try another balancer. UNAUTHENTICATED: this balancer requires sessions, and
+    no valid session token came as `authorization: Bearer ...`; the token's session then stands for `session_id`.
     """
     ReportLoad: _grpc.StreamStreamMultiCallable[_balancer_service_pb2.ReportLoadRequest, _balancer_service_pb2.ReportLoadResponse]
     """An edge reports its load and gets the mesh view and commands. The first message must be a Hello.
@@ -48,6 +49,7 @@ class BalancerServiceStub:
     INVALID_ARGUMENT: no entry, over 50, or one without an outcome. Entries whose grant is malformed, expired or of another
     mesh are counted in the answer and dropped; so are repeated ones, and those of a session with over 60 in a minute.
     RESOURCE_EXHAUSTED: none was taken because sessions have reached that limit, `retry-after` in the metadata.
+    UNAUTHENTICATED as in Route.
     """
 
 @_typing.type_check_only
@@ -57,7 +59,8 @@ class BalancerServiceAsyncStub(BalancerServiceStub):
     """For each song an ordered list of edges, each with a grant for it.
     INVALID_ARGUMENT: no song, over 20 songs, malformed id. NOT_FOUND: none of the songs is known or has a rendition that fits.
     RESOURCE_EXHAUSTED: every edge is full, `retry-after` in the metadata. UNAVAILABLE: no edge is alive, or the catalog
-    does not answer and the song is not remembered; try another balancer.
+    does not answer and the song is not remembered; try another balancer. UNAUTHENTICATED: this balancer requires sessions, and
+    no valid session token came as `authorization: Bearer ...`; the token's session then stands for `session_id`.
     """
     ReportLoad: _aio.StreamStreamMultiCallable[_balancer_service_pb2.ReportLoadRequest, _balancer_service_pb2.ReportLoadResponse]  # type: ignore[assignment]
     """An edge reports its load and gets the mesh view and commands. The first message must be a Hello.
@@ -70,6 +73,7 @@ class BalancerServiceAsyncStub(BalancerServiceStub):
     INVALID_ARGUMENT: no entry, over 50, or one without an outcome. Entries whose grant is malformed, expired or of another
     mesh are counted in the answer and dropped; so are repeated ones, and those of a session with over 60 in a minute.
     RESOURCE_EXHAUSTED: none was taken because sessions have reached that limit, `retry-after` in the metadata.
+    UNAUTHENTICATED as in Route.
     """
 
 class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -82,7 +86,8 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
         """For each song an ordered list of edges, each with a grant for it.
         INVALID_ARGUMENT: no song, over 20 songs, malformed id. NOT_FOUND: none of the songs is known or has a rendition that fits.
         RESOURCE_EXHAUSTED: every edge is full, `retry-after` in the metadata. UNAVAILABLE: no edge is alive, or the catalog
-        does not answer and the song is not remembered; try another balancer.
+        does not answer and the song is not remembered; try another balancer. UNAUTHENTICATED: this balancer requires sessions, and
+        no valid session token came as `authorization: Bearer ...`; the token's session then stands for `session_id`.
         """
 
     @_abc_1.abstractmethod
@@ -107,6 +112,7 @@ class BalancerServiceServicer(metaclass=_abc_1.ABCMeta):
         INVALID_ARGUMENT: no entry, over 50, or one without an outcome. Entries whose grant is malformed, expired or of another
         mesh are counted in the answer and dropped; so are repeated ones, and those of a session with over 60 in a minute.
         RESOURCE_EXHAUSTED: none was taken because sessions have reached that limit, `retry-after` in the metadata.
+        UNAUTHENTICATED as in Route.
         """
 
 def add_BalancerServiceServicer_to_server(servicer: BalancerServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
