@@ -39,7 +39,7 @@ PURE = frozenset(
         "edge_node.homes", "edge_node.origin_budget", "edge_node.pages", "edge_node.play_stream", "edge_node.ranges",
         "edge_node.scrub_pace", "edge_node.sessions", "edge_node.sidecar", "edge_node.sources", "edge_node.tally",
         "edge_node.utilisation", "edge_node.views", "edge_node.workers.messages", "edge_node.workers.stream_counts",
-        "origin.coalescing", "origin.ingest.tag_rules",
+        "origin.coalescing", "origin.ingest.boxes", "origin.ingest.ladder", "origin.ingest.tag_rules",
         "reprise.chunks", "reprise.cli.failover", "reprise.cli.restart", "reprise.cli.when", "reprise.clients",
         "reprise.errors", "reprise.grants", "reprise.grpc_web_frames",
         "reprise.http_head", "reprise.http_message", "reprise.ids", "reprise.manifests", "reprise.placement",

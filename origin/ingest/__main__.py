@@ -11,6 +11,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from origin.ingest import ladder
 from origin.ingest.importer import Importer
 from origin.ingest.publish import Objects, Publisher
 from origin.ingest.report import JsonReport, Summary, TextReport
@@ -35,6 +36,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of text")
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="files transcoded at once (default: one a core)"
+    )
+    parser.add_argument(
+        "--ladder", help="renditions to make, such as opus:96,opus:160,aac:128,flac (default: the setting)"
     )
     parser.add_argument("--limit", type=int, default=0, help="take only so many files (default: all)")
     parser.add_argument(
@@ -69,6 +73,8 @@ async def _import(settings: Settings, files: list[Path], arguments: argparse.Nam
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     operator_key = config.read_key(settings.operator_key_path, "operator_key_path")
     signing_key = _signing_key(settings.manifest_key_path)
+    rungs = arguments.ladder or settings.ladder
+    ladder.parse(rungs)
     report = JsonReport(sys.stdout) if arguments.json else TextReport(sys.stdout)
     bucket = s3.Bucket(settings.s3_endpoint, settings.s3_bucket, settings.s3_credentials_path)
     async with s3.client(bucket) as client, rpc.channel(settings.catalog_address) as channel:
@@ -82,7 +88,7 @@ async def _import(settings: Settings, files: list[Path], arguments: argparse.Nam
         )
         workers = max(1, min(arguments.workers, len(files)))
         importer = Importer(
-            publisher, report, workers, lambda: WorkerProcess(settings.file_timeout_s, settings.song_s_max)
+            publisher, report, workers, lambda: WorkerProcess(settings.file_timeout_s, settings.song_s_max, rungs)
         )
         return await importer.run(files)
 

@@ -110,7 +110,7 @@ class Importer:
 
 def _report_of(source: Source, prepared: Prepared, outcome: Outcome, song_id: str) -> FileReport:
     artists = tuple(credit.name for credit in prepared.tags.artists)
-    return FileReport(str(source.path), outcome, "", song_id, prepared.tags.title, artists)
+    return FileReport(str(source.path), outcome, "", song_id, prepared.tags.title, artists, prepared.notes)
 
 
 def _sha256(path: Path) -> str:

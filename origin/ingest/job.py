@@ -4,20 +4,21 @@ import json
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from origin.ingest.covers import Cover
+from origin.ingest.encoding import Encoded
+from origin.ingest.loudness import Loudness
 from origin.ingest.tag_rules import Credit, Tags
-from origin.ingest.transcode import Encoded
 
 
 @dataclass(frozen=True, slots=True)
 class Prepared:
-    """A song ready to upload: renditions and cover are files in the job's folder."""
+    """A song ready to upload: renditions and cover are files in the job's folder. `notes` are for people."""
 
     tags: Tags
     renditions: tuple[Encoded, ...]
-    # Empty when there is no cover.
-    cover_path: str = ""
-    cover_sha256: str = ""
-    cover_mime_type: str = ""
+    loudness: Loudness | None = None
+    cover: Cover | None = None
+    notes: tuple[str, ...] = ()
 
     @property
     def duration_ms(self) -> int:
@@ -45,8 +46,14 @@ def from_line(line: bytes) -> Prepared | Rejected:
     if "prepared" not in message:
         raise ValueError("neither prepared nor rejected")
     fields = message["prepared"]
-    renditions = tuple(Encoded(**rendition) for rendition in fields.pop("renditions"))
-    return Prepared(tags=_tags(fields.pop("tags")), renditions=renditions, **fields)
+    loudness, cover = fields["loudness"], fields["cover"]
+    return Prepared(
+        tags=_tags(fields["tags"]),
+        renditions=tuple(Encoded(**rendition) for rendition in fields["renditions"]),
+        loudness=Loudness(**loudness) if loudness else None,
+        cover=Cover(**cover | {"sizes_px": tuple(cover["sizes_px"])}) if cover else None,
+        notes=tuple(fields["notes"]),
+    )
 
 
 def _tags(fields: dict[str, Any]) -> Tags:

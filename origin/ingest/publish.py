@@ -10,16 +10,18 @@ import random
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
 import grpc
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from origin.ingest import boxes
+from origin.ingest.covers import Cover
+from origin.ingest.encoding import Encoded
 from origin.ingest.job import Prepared
 from origin.ingest.tag_rules import Credit
-from origin.ingest.transcode import Encoded
 from origin.patience import Patience
 from origin.s3_failures import S3_FAILURES, error_of
 from reprise import grants, manifests, rpc, s3
@@ -31,7 +33,7 @@ from reprise.types.v1 import types_pb2
 CALL_S_MAX = 10.0
 TOKEN_S = 3600
 PATIENCE = Patience(attempts_max=6, total_s_max=30.0, pause_base_s=0.2, pause_s_max=2.0)
-_CODECS = {"opus": types_pb2.CODEC_OPUS, "aac": types_pb2.CODEC_AAC}
+_CODECS = {"opus": types_pb2.CODEC_OPUS, "aac": types_pb2.CODEC_AAC, "flac": types_pb2.CODEC_FLAC}
 
 Answer = TypeVar("Answer")
 
@@ -104,16 +106,15 @@ class Publisher:
         Raises InvalidRequest or NotReady when the catalog refuses it, else Unavailable.
         """
         renditions = [await self._upload(encoded) for encoded in song.renditions]
-        if song.cover_path:
-            data = await asyncio.to_thread(Path(song.cover_path).read_bytes)
-            await self._objects.put(s3.cover_key(song.cover_sha256), data, song.cover_mime_type)
+        if song.cover:
+            await self._upload_cover(song.cover)
         request = _request(source_sha256, song, renditions)
         request.available_from_unix_ms = self._release_at_unix_ms
         answer: pb.PublishSongResponse = await self._call(lambda **how: self._catalog.PublishSong(request, **how))
         return Published(answer.song_id, answer.created)
 
     async def _upload(self, encoded: Encoded) -> types_pb2.Rendition:
-        data, rendition_id, digests = await asyncio.to_thread(_load, Path(encoded.path))
+        data, rendition_id, digests, segments = await asyncio.to_thread(_load, Path(encoded.path))
         rendition = types_pb2.Rendition(
             rendition_id=rendition_id,
             codec=_CODECS[encoded.codec],
@@ -123,13 +124,23 @@ class Publisher:
             sample_rate_hz=encoded.sample_rate_hz,
             channels=encoded.channels,
             mime_type=encoded.mime_type,
+            delay_samples=encoded.delay_samples,
+            padding_samples=encoded.padding_samples,
+            samples=encoded.samples,
         )
-        signed = manifests.sign(rendition, digests, self._key_id, self._signing_key).SerializeToString(
-            deterministic=True
-        )
+        manifest = manifests.sign(rendition, digests, self._key_id, self._signing_key, segments)
+        signed = manifest.SerializeToString(deterministic=True)
         await self._objects.put(s3.rendition_key(rendition_id), data, encoded.mime_type)
         await self._objects.put(s3.manifest_key(rendition_id), signed, "application/x-protobuf")
         return rendition
+
+    async def _upload_cover(self, cover: Cover) -> None:
+        """The scaled ones first: whoever finds the cover finds its sizes."""
+        for edge_px in cover.sizes_px:
+            data = await asyncio.to_thread(cover.size_path(edge_px).read_bytes)
+            await self._objects.put(s3.cover_size_key(cover.sha256, edge_px), data, "image/jpeg")
+        data = await asyncio.to_thread(Path(cover.path).read_bytes)
+        await self._objects.put(s3.cover_key(cover.sha256), data, cover.mime_type)
 
     async def _call(self, call: Callable[..., Awaitable[Answer]]) -> Answer:
         """One RPC, repeated while the catalog is unavailable and patience lasts."""
@@ -151,9 +162,18 @@ class Publisher:
         return rpc.bearer_metadata(grants.mint(claims, owner, self._operator_key))
 
 
-def _load(path: Path) -> tuple[bytes, str, list[bytes]]:
+def _load(path: Path) -> tuple[bytes, str, list[bytes], types_pb2.SegmentIndex]:
+    """A rendition's bytes, its id, its chunks' digests, and where it may be cut."""
     data = path.read_bytes()
-    return data, hashlib.sha256(data).hexdigest(), manifests.chunk_digests(data)
+    index = boxes.index_of(memoryview(data))
+    segments = types_pb2.SegmentIndex(
+        init_bytes=index.init_bytes,
+        header_bytes=index.header_bytes,
+        segment_bytes=index.segment_bytes,
+        segment_ticks=index.segment_ticks,
+        timescale=index.timescale,
+    )
+    return data, hashlib.sha256(data).hexdigest(), manifests.chunk_digests(data), segments
 
 
 def _request(source_sha256: str, song: Prepared, renditions: list[types_pb2.Rendition]) -> pb.PublishSongRequest:
@@ -172,8 +192,19 @@ def _request(source_sha256: str, song: Prepared, renditions: list[types_pb2.Rend
         isrcs=tags.isrcs,
         explicit=tags.explicit,
         renditions=renditions,
-        cover_sha256=song.cover_sha256,
-        cover_mime_type=song.cover_mime_type,
+        cover_sha256=song.cover.sha256 if song.cover else "",
+        cover_mime_type=song.cover.mime_type if song.cover else "",
+        cover_sizes_px=song.cover.sizes_px if song.cover else (),
+        loudness=types_pb2.Loudness(**asdict(song.loudness)) if song.loudness else None,
+        recording_mbid=tags.recording_mbid,
+        release_mbid=tags.release_mbid,
+        release_group_mbid=tags.release_group_mbid,
+        artist_mbids=tags.artist_mbids,
+        album_artist_mbids=tags.album_artist_mbids,
+        release_kind=types_pb2.ReleaseKind.Value(f"RELEASE_KIND_{tags.release_kind or 'unspecified'}".upper()),
+        artist_sort_names=tags.artist_sort_names,
+        label=tags.label,
+        barcode=tags.barcode,
     )
 
 

@@ -28,6 +28,8 @@ class FileReport:
     song_id: str = ""
     title: str = ""
     artists: tuple[str, ...] = ()
+    # What the song lacks, and why: a damaged cover, a rendition that would be too large.
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -89,6 +91,7 @@ class TextReport:
         self._done += 1
         song = f"{', '.join(report.artists)} - {report.title}" if report.title else report.path
         detail = f"{report.path}: {report.reason}" if report.reason else song
+        detail += "".join(f" ({note})" for note in report.notes)
         self._line(f"{self._done:>{len(str(self._total))}}/{self._total} {report.outcome:<8} {detail}")
 
     def end(self, summary: Summary) -> None:

@@ -16,6 +16,8 @@ class Settings:
     operator_key_path: Path
     # As the services have it: with it the catalog is called by TLS.
     tls_ca_path: Path | None = None
+    # What each song is encoded to, in the order in which it is listed; flac for lossless sources only.
+    ladder: str = "opus:96,opus:160,aac:128,flac"
     # A worker that needs longer for one file is stopped, and the file named.
     file_timeout_s: float = 900.0
     # Longer than this is not a song: it would hold a worker and its memory for too long.

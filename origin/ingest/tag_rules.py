@@ -1,7 +1,8 @@
 """From what taggers write to what the catalog stores. Pure: text in, `Tags` out. Dirty input is normal, never an error.
 
-Sources are dictionaries of lower-case field names to values in order, the most trusted source first; a field is taken from the
-first source that has something usable. Names follow the Picard mapping as tinytag and libav spell it.
+Sources are dictionaries of field names to values in order, the most trusted source first; a field is taken from the
+first source that has something usable. Names follow the Picard mapping; how a format or reader punctuates them does not matter
+("MUSICBRAINZ_ALBUMID", "MusicBrainz Album Id").
 """
 
 import re
@@ -23,6 +24,12 @@ _YEAR = re.compile(r"(?<!\d)((?:1[89]|20)\d{2})(?!\d)")
 _ISRC = re.compile(r"[A-Z]{2}[A-Z0-9]{3}\d{7}")
 # "03 - x", "1-03 x", "03 x", but not "99 Luftballons".
 _TRACK_PREFIX = re.compile(r"^(?:\d{1,3}\s*[-.)]\s+|\d-\d{2}\s+|0\d\s+|\d{2}[-.](?=\S))")
+
+
+_MBID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}")
+_BARCODE = re.compile(r"\d{8,14}")
+_RELEASE_KINDS = ("soundtrack", "live", "compilation", "ep", "single", "album")
+_COMPILATION = ("compilation", "itunescompilation", "cpil", "tcmp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,34 +54,86 @@ class Tags:
     date: str = ""
     isrcs: tuple[str, ...] = ()
     explicit: bool = False
+    # MusicBrainz ids: of the recording, of the release and its group, and one per credit or none at all.
+    recording_mbid: str = ""
+    release_mbid: str = ""
+    release_group_mbid: str = ""
+    artist_mbids: tuple[str, ...] = ()
+    album_artist_mbids: tuple[str, ...] = ()
+    # One per entry of `artists` or none at all.
+    artist_sort_names: tuple[str, ...] = ()
+    # "album", "single", "ep", "compilation", "soundtrack", "live" or "".
+    release_kind: str = ""
+    label: str = ""
+    barcode: str = ""
 
 
 def tags_of(sources: Sequence[Source], file_stem: str, folder: str) -> Tags:
     """The tags in `sources`; what is missing comes from the file's name, then from its folder's."""
 
+    spelled = [{_plain(name): values for name, values in source.items()} for source in sources]
+
     def first(*names: str) -> list[str]:
-        found = (values for source in sources for name in names if (values := _clean(source.get(name, ()))))
+        found = (values for source in spelled for name in names if (values := _clean(source.get(name, ()))))
         return next(found, [])
 
     artists = credits_of(first("artist"), first("artists"))
-    title = "".join(first("title")[:1])
+    titles, tracks = first("title"), first("track", "tracknumber")
+    title, track = one_title(titles, tracks, file_stem)
     if not title:
         named_artist, title = _from_file_name(file_stem, folder)
         artists = artists or ((Credit(named_artist),) if named_artist else ())
+    artists = artists or (Credit(UNKNOWN_ARTIST),)
+    album_artists = _no_number(credits_of(first("albumartist"), first("albumartists")), artists)
     return Tags(
         title=title,
-        artists=artists or (Credit(UNKNOWN_ARTIST),),
+        artists=artists,
         album="".join(first("album")[:1]),
-        album_artists=credits_of(first("albumartist", "album_artist", "album artist"), first("albumartists")),
+        album_artists=album_artists,
         genres=_distinct(genre for text in first("genre") for genre in _GENRE_SEPARATORS.split(text)),
-        track_number=_number(first("track", "tracknumber")),
+        track_number=_number(track),
         disc_number=_number(first("disc", "discnumber")),
         date=date_of(first("date", "year", "originaldate", "originalyear")),
         isrcs=_distinct(
             code for text in first("isrc", "tsrc") for code in _ISRC.findall(text.upper().replace("-", ""))
         ),
         explicit=first("itunesadvisory", "rtng")[:1] in (["1"], ["4"]),
+        # By Picard's names "track id" is the recording; the track on its release ("release track id") is nothing to us.
+        recording_mbid=_mbid(first("musicbrainztrackid", "musicbrainzrecordingid", "ufid")),
+        release_mbid=_mbid(first("musicbrainzalbumid")),
+        release_group_mbid=_mbid(first("musicbrainzreleasegroupid")),
+        artist_mbids=_one_each(_mbids(first("musicbrainzartistid")), artists),
+        album_artist_mbids=_one_each(_mbids(first("musicbrainzalbumartistid")), album_artists),
+        artist_sort_names=_one_each(first("artistsort", "artistsortorder", "soar", "tsop"), artists),
+        release_kind=release_kind(first("releasetype", "musicbrainzalbumtype"), first(*_COMPILATION)),
+        label="".join(first("label", "publisher", "organization", "tpub")[:1]),
+        barcode="".join(_BARCODE.findall("".join(first("barcode", "upc", "ean")[:1]))[:1]),
     )
+
+
+def one_title(titles: Sequence[str], tracks: Sequence[str], file_stem: str) -> tuple[str, Sequence[str]]:
+    """The song's title and track number of all that a file claims: some taggers add theirs to those of the file before.
+
+    Of several titles it is the one that the file is named after, else the first; its track number is the one in the same place.
+    """
+    if len(titles) < 2:
+        return "".join(titles), tracks
+    named = [_plain(word) for word in re.split(r"[^\w']+", file_stem)]
+
+    def likeness(title: str) -> int:
+        plain = _plain(title)
+        return max((len(word) for word in named if len(word) > 2 and (word in plain or plain in word)), default=0)
+
+    at = max(range(len(titles)), key=lambda index: (likeness(titles[index]), -index))
+    return titles[at], tracks[at : at + 1]
+
+
+def release_kind(types: Sequence[str], compilation: Sequence[str]) -> str:
+    """What kind of publication `types` name; what it is besides an album ("album; live") says more than that it is one."""
+    named = {word.strip().casefold() for text in types for word in re.split(r"[;,/+]", text)}
+    if compilation[:1] == ["1"]:
+        named.add("compilation")
+    return next((kind for kind in _RELEASE_KINDS if kind in named), "")
 
 
 def credits_of(display: Sequence[str], names: Sequence[str]) -> tuple[Credit, ...]:
@@ -136,6 +195,30 @@ def _joined(names_and_joins: Iterable[tuple[str, str]]) -> tuple[Credit, ...]:
     pairs = list(kept.values())[:VALUES_MAX]
     joins = [join for _, join in pairs[1:]]
     return tuple(Credit(name, join) for (name, _), join in zip(pairs, [*joins, ""], strict=False))
+
+
+def _no_number(album_artists: tuple[Credit, ...], artists: tuple[Credit, ...]) -> tuple[Credit, ...]:
+    """Nobody, when a tagger put a track number where the album's artist belongs."""
+    number = len(album_artists) == 1 and re.fullmatch(r"\d{1,2}", album_artists[0].name)
+    return () if number and album_artists[0] not in artists else album_artists
+
+
+def _mbids(texts: Sequence[str]) -> list[str]:
+    return [mbid for text in texts for mbid in _MBID.findall(text.lower())]
+
+
+def _mbid(texts: Sequence[str]) -> str:
+    return "".join(_mbids(texts)[:1])
+
+
+def _one_each(values: Sequence[str], credits_: Sequence[Credit]) -> tuple[str, ...]:
+    """The values when there is one per credit; a number that differs says nothing about who has which."""
+    return tuple(values) if len(values) == len(credits_) else ()
+
+
+def _plain(text: str) -> str:
+    """Letters and digits only, lower case."""
+    return "".join(filter(str.isalnum, text.casefold()))
 
 
 def _from_file_name(stem: str, folder: str) -> tuple[str, str]:

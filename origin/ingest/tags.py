@@ -1,6 +1,5 @@
 """Reads tags and the embedded cover of a file: tinytag first, libav second. What they mean is decided in `tag_rules`."""
 
-from collections.abc import Mapping
 from pathlib import Path
 
 import av
@@ -21,10 +20,10 @@ def _by_tinytag(path: Path) -> tuple[Source, bytes]:
     # tinytag lets struct and arithmetic errors of damaged headers through; all of them mean "no tags here".
     except (TinyTagException, OSError, ValueError, ArithmeticError, LookupError, EOFError):
         return {}, b""
-    fields = {
-        name.lower(): [str(v) for v in values] for name, values in tag.as_dict().items() if isinstance(values, list)
-    }
-    fields |= {name: [str(value)] for name in ("track", "disc") if (value := getattr(tag, name)) is not None}
+    fields = {name: [str(v) for v in values] for name, values in tag.as_dict().items() if isinstance(values, list)}
+    for name in ("track", "disc"):
+        if (value := getattr(tag, name)) is not None:
+            fields.setdefault(name, [str(value)])
     cover = tag.images.front_cover or tag.images.any
     return fields, cover.data if cover else b""
 
@@ -37,8 +36,4 @@ def _by_libav(path: Path) -> Source:
                 merged |= stream.metadata
     except (av.FFmpegError, OSError, ValueError):
         return {}
-    return _lower(merged)
-
-
-def _lower(fields: Mapping[str, str]) -> Source:
-    return {name.lower(): [value] for name, value in fields.items()}
+    return {name: [value] for name, value in merged.items()}

@@ -8,6 +8,7 @@ import tempfile
 from pathlib import Path
 from typing import IO
 
+from origin.ingest import ladder
 from origin.ingest.job import Prepared, Rejected, from_line
 
 # Tags are bounded, digests are not sent: an answer is a few kilobytes.
@@ -17,10 +18,12 @@ ANSWER_BYTES_MAX = 1 << 20
 class WorkerProcess:
     """Runs one job at a time. `command` is the worker's argument list; tests put misbehaving ones there."""
 
-    def __init__(self, timeout_s: float, song_s_max: float, command: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, timeout_s: float, song_s_max: float, rungs: str = ladder.DEFAULT, command: tuple[str, ...] = ()
+    ) -> None:
         self._timeout_s = timeout_s
         # -P: the folder where someone starts an import must not offer modules to the worker.
-        self._command = command or (sys.executable, "-P", "-m", "origin.ingest.worker", str(song_s_max))
+        self._command = command or (sys.executable, "-P", "-m", "origin.ingest.worker", str(song_s_max), rungs)
         self._process: asyncio.subprocess.Process | None = None
         self._stderr: IO[bytes] = tempfile.TemporaryFile()  # noqa: SIM115  # closed by close()
 

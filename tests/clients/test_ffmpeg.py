@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 
-from origin.ingest.transcode import Encoded, transcode
+from origin.ingest import ladder
+from origin.ingest.encoding import Encoded
+from origin.ingest.transcode import transcode
 from tests.clients.command import free_within, run
 from tests.edge_node.edges import Edge, ScriptedOrigin, audio_of
 from tests.mesh.conftest import write_noise
 
 SECONDS = 40
+LADDER = "opus:96,aac:128,flac"
 QUIET = ("-hide_banner", "-v", "error")
 
 
@@ -28,10 +31,10 @@ class Song:
 def renditions(tmp_path_factory: pytest.TempPathFactory) -> list[Encoded]:
     folder = tmp_path_factory.mktemp("renditions")
     write_noise(folder / "noise.wav", SECONDS, seed=1)
-    return transcode(folder / "noise.wav", folder, song_s_max=60.0)
+    return list(transcode(folder / "noise.wav", folder, ladder.parse(LADDER), song_s_max=60.0).renditions)
 
 
-@pytest.fixture(params=["opus", "aac"])
+@pytest.fixture(params=["opus", "aac", "flac"])
 def song(request: pytest.FixtureRequest, renditions: list[Encoded]) -> Song:
     (found,) = [one for one in renditions if one.codec == request.param]
     return Song(found.codec, Path(found.path), found.mime_type)

@@ -1,16 +1,18 @@
 """Makes audio files: tones with tags, by libav. No audio is kept in the repository."""
 
 import array
+import io
 import math
+import random
+import wave
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import av
 from av.audio.frame import AudioFrame
+from PIL import Image
 
-# The smallest picture that has a PNG's first bytes; covers are told by those.
-PNG = b"\x89PNG\r\n\x1a\n" + bytes(40)
 _ENCODERS = {".flac": "flac", ".mp3": "libmp3lame", ".opus": "libopus", ".m4a": "aac", ".wav": "pcm_s16le"}
 
 
@@ -43,6 +45,35 @@ def _tone(samples: int, rate_hz: int, layout: str, tone_hz: float) -> list[Audio
         frame.sample_rate, frame.pts, frame.time_base = rate_hz, start, Fraction(1, rate_hz)
         frames.append(frame)
     return frames
+
+
+def picture(width: int, height: int, kind: str = "PNG", mode: str = "RGB", **options: Any) -> bytes:
+    """A picture of many colours."""
+    grey = Image.linear_gradient("L").resize((width, height))
+    out = io.BytesIO()
+    Image.merge("RGB", (grey, grey.rotate(90), grey.rotate(180))).convert(mode).save(out, kind, **options)
+    return out.getvalue()
+
+
+PNG = picture(8, 8)
+
+
+def write_noise(
+    path: Path, seconds: float, *, rate_hz: int = 48_000, channels: int = 2, bits: int = 16, level: float = 0.5
+) -> Path:
+    """A WAV file of soft noise, the same each time: no two moments of it are alike."""
+    rng, value, samples = random.Random(7), 0.0, bytearray()
+    peak = 2 ** (bits - 1) - 1
+    for _ in range(round(seconds * rate_hz)):
+        # What no codec keeps, the highest notes, is left out.
+        value = 0.8 * value + 0.2 * rng.uniform(-1, 1)
+        samples += round(level * peak * value).to_bytes(bits // 8, "little", signed=True) * channels
+    with wave.open(str(path), "wb") as out:
+        out.setnchannels(channels)
+        out.setsampwidth(bits // 8)
+        out.setframerate(rate_hz)
+        out.writeframes(bytes(samples))
+    return path
 
 
 def decoded_s(path: Path) -> float:

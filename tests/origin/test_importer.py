@@ -17,11 +17,12 @@ from origin.ingest.worker_process import WorkerProcess
 from origin.patience import Patience
 from reprise import manifests, rpc, s3
 from reprise.chunks import CHUNK_BYTES
-from reprise.types.v1.types_pb2 import CODEC_AAC, CODEC_OPUS, SignedManifest
+from reprise.types.v1.types_pb2 import CODEC_AAC, CODEC_FLAC, CODEC_OPUS, Manifest, SignedManifest
 from tests.origin.fake_catalog import OPERATOR_KEY, FakeCatalog, served
 from tests.origin.fakes import SIGNING_KEY
-from tests.origin.sound import PNG, write_song
+from tests.origin.sound import picture, write_song
 
+COVER = picture(200, 100)
 BRIEF = Patience(attempts_max=4, pause_s_max=0.05)
 
 
@@ -72,7 +73,7 @@ def music(tmp_path: Path) -> Path:
     )
     write_song(folder / "2.mp3", 1.0, title="Two", artist="C", tone_hz=400)
     (folder / "3 broken.mp3").write_bytes(b"this is not music")
-    (folder / "cover.png").write_bytes(PNG)
+    (folder / "cover.png").write_bytes(COVER)
     return folder
 
 
@@ -82,9 +83,12 @@ async def test_songs_arrive_with_verified_renditions_manifests_and_cover(mesh: M
     assert song.source_sha256 == hashlib.sha256((music / "1.flac").read_bytes()).hexdigest()
     assert [(artist.name, artist.join_phrase) for artist in song.artists] == [("A", " feat. "), ("B", "")]
     assert (song.album, song.track_number, list(song.genres), song.duration_ms) == ("Album", 1, ["Rock"], 8000)
-    assert [rendition.codec for rendition in song.renditions] == [CODEC_OPUS, CODEC_AAC]
-    assert await mesh.object(s3.cover_key(song.cover_sha256)) == PNG
+    assert [rendition.codec for rendition in song.renditions] == [CODEC_OPUS, CODEC_OPUS, CODEC_AAC, CODEC_FLAC]
+    assert await mesh.object(s3.cover_key(song.cover_sha256)) == COVER
     assert song.cover_mime_type == "image/png"
+    assert list(song.cover_sizes_px) == [96]
+    assert await mesh.object(s3.cover_size_key(song.cover_sha256, 96))
+    assert song.loudness.integrated_lufs == pytest.approx(-12, abs=1)
     keys = {manifests.key_id_of(SIGNING_KEY.public_key()): SIGNING_KEY.public_key()}
     for rendition in song.renditions:
         data = await mesh.object(s3.rendition_key(rendition.rendition_id))
@@ -93,6 +97,10 @@ async def test_songs_arrive_with_verified_renditions_manifests_and_cover(mesh: M
         manifest = manifests.verify(signed, keys, rendition.rendition_id)
         assert manifest.rendition == rendition
         assert manifest.digests[0] == hashlib.sha256(data[:CHUNK_BYTES]).digest()
+        assert (rendition.samples, rendition.delay_samples < 1100) == (8 * rendition.sample_rate_hz, True)
+        segments = Manifest.FromString(signed.manifest).segments
+        assert segments.init_bytes + sum(segments.segment_bytes) == len(data)
+        assert sum(segments.segment_ticks) == rendition.delay_samples + rendition.samples
         assert rendition.bitrate_bps == pytest.approx(len(data) * 8 / 8.0, rel=0.01)
 
 

@@ -1,5 +1,7 @@
 """Tags as taggers write them, and what is made of them."""
 
+from collections.abc import Callable
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -124,3 +126,71 @@ def test_whatever_the_tags_are_the_catalog_can_take_them(sources: list[dict[str,
     assert max(len(tags.artists), len(tags.genres), len(tags.isrcs)) <= VALUES_MAX
     assert 0 <= tags.track_number <= 9999
     assert [credit.join_phrase == "" for credit in tags.artists] == [False] * (len(tags.artists) - 1) + [True]
+
+
+RECORDING, RELEASE, GROUP, TRACK = (f"{n}0000000-0000-4000-8000-000000000000" for n in (1, 2, 3, 4))
+
+
+@pytest.mark.parametrize("spell", [str, str.upper, lambda name: name.replace(" ", "_").lower()])
+def test_musicbrainz_ids_are_read_however_a_format_spells_them(spell: Callable[[str], str]) -> None:
+    """By Picard's names "track id" is the recording's, and "release track id" no song's."""
+    names = {
+        "MusicBrainz Track Id": RECORDING,
+        "MusicBrainz Release Track Id": TRACK,
+        "MusicBrainz Album Id": RELEASE,
+        "MusicBrainz Release Group Id": GROUP.upper(),
+    }
+    tags = tags_of([{spell(name): [value] for name, value in names.items()}], "x", "y")
+    assert (tags.recording_mbid, tags.release_mbid, tags.release_group_mbid) == (RECORDING, RELEASE, GROUP)
+
+
+def test_what_belongs_to_artists_is_one_each_or_none() -> None:
+    source = {"artist": ["A & B"], "artists": ["A", "B"], "musicbrainz_artistid": [f"{RECORDING}/{RELEASE}"]}
+    tags = tags_of([source | {"artistsort": ["A, The", "B"]}], "x", "y")
+    assert (tags.artist_mbids, tags.artist_sort_names) == ((RECORDING, RELEASE), ("A, The", "B"))
+    tags = tags_of([{"artist": ["A & B"], "musicbrainz_artistid": [RECORDING, RELEASE], "artistsort": []}], "x", "y")
+    assert (tags.artist_mbids, tags.artist_sort_names) == ((), ())
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        ({"releasetype": ["album", "live"]}, "live"),
+        ({"MusicBrainz Album Type": ["Album; Soundtrack"]}, "soundtrack"),
+        ({"releasetype": ["EP"]}, "ep"),
+        ({"compilation": ["1"], "releasetype": ["album"]}, "compilation"),
+        ({"tcmp": ["0"]}, ""),
+        ({"releasetype": ["broadcast"]}, ""),
+    ],
+)
+def test_the_kind_of_release_is_the_most_that_its_tags_say(source: dict[str, list[str]], kind: str) -> None:
+    assert tags_of([source], "x", "y").release_kind == kind
+
+
+def test_label_and_barcode_are_kept_when_they_look_like_it() -> None:
+    tags = tags_of([{"publisher": ["Mute"], "barcode": ["EAN 5016025610761"]}], "x", "y")
+    assert (tags.label, tags.barcode) == ("Mute", "5016025610761")
+    assert tags_of([{"barcode": ["none"]}], "x", "y").barcode == ""
+
+
+@pytest.mark.parametrize(
+    ("stem", "titles", "tracks", "title", "track"),
+    [
+        ("hr3-desert", ["Living Caves", "Crossroads", "Desert", "Hell"], ["2", "5", "10", "1"], "Desert", 10),
+        ("hr3-hell", ["Living Caves", "Crossroads", "Hell"], ["2", "5"], "Hell", 0),
+        ("hr3-rlyeh", ["Living Caves", "R'Lyeh"], [], "R'Lyeh", 0),
+        ("hr3-icyland", ["Living Caves", "Icy Lands"], ["2"], "Icy Lands", 0),
+        ("07", ["First", "Second"], ["7", "8"], "First", 7),
+    ],
+)
+def test_of_several_titles_it_is_the_one_that_the_file_is_named_after(
+    stem: str, titles: list[str], tracks: list[str], title: str, track: int
+) -> None:
+    tags = tags_of([{"title": titles, "track": tracks}], stem, "y")
+    assert (tags.title, tags.track_number) == (title, track)
+
+
+def test_a_track_number_is_nobodys_album_artist() -> None:
+    assert tags_of([{"artist": ["A"], "albumartist": ["4"]}], "x", "y").album_artists == ()
+    assert tags_of([{"artist": ["311"], "albumartist": ["311"]}], "x", "y").album_artists == (Credit("311"),)
+    assert tags_of([{"artist": ["4"], "albumartist": ["4"]}], "x", "y").album_artists == (Credit("4"),)

@@ -31,8 +31,9 @@ async def test_a_real_worker_prepares_one_file_after_the_other(tmp_path: Path) -
         prepared = await worker.prepare(write_song(tmp_path / f"{title}.flac", title=title, artist="A feat. B"), folder)
         assert isinstance(prepared, Prepared)
         assert (prepared.tags.title, [credit.name for credit in prepared.tags.artists]) == (title, ["A", "B"])
-        assert [rendition.codec for rendition in prepared.renditions] == ["opus", "aac"]
-        assert Path(prepared.cover_path).read_bytes() == PNG
+        assert [rendition.codec for rendition in prepared.renditions] == ["opus", "opus", "aac", "flac"]
+        assert prepared.cover is not None
+        assert Path(prepared.cover.path).read_bytes() == PNG
         assert prepared.duration_ms == 1000
     bad = tmp_path / "bad.mp3"
     bad.write_bytes(b"no audio at all")
