@@ -34,7 +34,7 @@ from balancer.preheat import Preheater
 from balancer.preheat_orders import PreheatOrders
 from balancer.probing import Prober
 from balancer.purge_stream import PurgeStream
-from balancer.purges import PurgeLog
+from balancer.purges import PurgeLog, PurgeOrder
 from balancer.purging import Purging
 from balancer.readiness import Readiness
 from balancer.reports import Reports
@@ -79,13 +79,14 @@ async def build(settings: Settings) -> AsyncIterator[App]:
     async with AsyncExitStack() as stack:
         channel = await stack.enter_async_context(rpc.channel(settings.catalog_address))
         catalog = CatalogClient(settings.catalog_address, channel, mint.operator)
+        songs = Songs(catalog.songs, metrics, _clock)
         where = _Whereabouts(settings, mesh, metrics, stack)
         memory = None
         if settings.valkey_url:
             client = valkey.connect(settings.valkey_url)
             stack.push_async_callback(client.aclose)
-            memory = _Memory(client, mesh, purges, watching, metrics)
-        yield _app(settings, mesh, catalog, mint, metrics, watching, purges, where, memory)
+            memory = _Memory(client, mesh, purges, songs, watching, metrics)
+        yield _app(settings, mesh, catalog, songs, mint, metrics, watching, purges, where, memory)
 
 
 class _Whereabouts:
@@ -114,11 +115,21 @@ class _Memory:
     """What is kept in Valkey, and the line to it."""
 
     def __init__(
-        self, client: Redis, mesh: Mesh, purges: PurgeLog, watching: Watching, metrics: BalancerMetrics
+        self,
+        client: Redis,
+        mesh: Mesh,
+        purges: PurgeLog,
+        songs: Songs,
+        watching: Watching,
+        metrics: BalancerMetrics,
     ) -> None:
+        def elsewhere(order: PurgeOrder) -> None:
+            watching.purge_elsewhere(order)
+            songs.forget(order.rendition_ids)
+
         self.line = ValkeyLine(metrics)
         self.directory = Directory(client, mesh, _clock, time.time)
-        self.purges = PurgeStream(client, purges, time.time, watching.purge_elsewhere, self.line.soon)
+        self.purges = PurgeStream(client, purges, time.time, elsewhere, self.line.soon)
         self.line.add(self.directory.refresh)
         self.line.add(self.purges.exchange)
 
@@ -148,6 +159,7 @@ def _app(
     settings: Settings,
     mesh: Mesh,
     catalog: CatalogClient,
+    songs: Songs,
     mint: Mint,
     metrics: BalancerMetrics,
     watching: Watching,
@@ -156,7 +168,6 @@ def _app(
     memory: _Memory | None,
 ) -> App:
     callers = Callers(mint.key_of, time.time)
-    songs = Songs(catalog.songs, metrics, _clock)
     reports = Reports(mesh, callers, mint, metrics, _clock)
     router = Router(
         mesh,

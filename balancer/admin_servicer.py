@@ -58,7 +58,10 @@ class BalancerAdminServicer(BalancerAdminServiceServicer):
                 rendition_ids = await self._operations.rendition_ids(request.prewarm.song_ids)
                 return Prewarm(rendition_ids, request.prewarm.prefix_only)
             case "purge":
-                return Purge(await self._operations.rendition_ids(request.purge.song_ids))
+                named = wire.renditions_to_purge(request.purge.rendition_ids)
+                if named and not request.purge.song_ids:
+                    return Purge(named)
+                return Purge((*await self._operations.rendition_ids(request.purge.song_ids), *named))
             case "drain":
                 return Drain(request.drain.deadline_s)
         raise InvalidRequest("no action: set prewarm, purge or drain")

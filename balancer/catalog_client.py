@@ -8,7 +8,7 @@ import grpc
 from balancer.calendar import Release
 from balancer.songs import Renditions
 from reprise import rpc, tracing
-from reprise.catalog.v1.catalog_service_pb2 import GetSongsRequest, ListUpcomingRequest
+from reprise.catalog.v1.catalog_service_pb2 import GetSongsRequest, GetSongsResponse, ListUpcomingRequest
 from reprise.catalog.v1.catalog_service_pb2_grpc import CatalogAdminServiceStub, CatalogServiceStub
 from reprise.types.v1.types_pb2 import Song
 
@@ -30,13 +30,13 @@ class CatalogClient:
         """Renditions of the songs that are out; raises RepriseError, Unavailable when no answer came in time."""
         request = GetSongsRequest(song_ids=song_ids)
         answer = await self._call(self._stub.GetSongs, request, tracing.outgoing())
-        return _renditions(answer.songs)
+        return _by_id_asked(answer)
 
     async def upcoming_songs(self, song_ids: Sequence[str]) -> dict[str, Renditions]:
         """As `songs`, those to come included."""
         request = GetSongsRequest(song_ids=song_ids, upcoming=True)
         answer = await self._call(self._stub.GetSongs, request, rpc.bearer_metadata(self._operator_token()))
-        return _renditions(answer.songs)
+        return _by_id_asked(answer)
 
     async def upcoming(self, until_unix_s: float) -> list[Release]:
         """What comes out up to then, soonest first; of very many the soonest. Raises as `songs`."""
@@ -63,6 +63,12 @@ class CatalogClient:
             return await method(request, timeout=DEADLINE_S, metadata=metadata, wait_for_ready=True)
         except grpc.aio.AioRpcError as failure:
             raise rpc.error_of(failure, self._name) from None
+
+
+def _by_id_asked(answer: GetSongsResponse) -> dict[str, Renditions]:
+    """A song that was merged into another one is played by its old id too: queues and links keep it."""
+    found = _renditions(answer.songs)
+    return found | {old: found[new] for old, new in answer.redirected_song_ids.items() if new in found}
 
 
 def _renditions(songs: Iterable[Song]) -> dict[str, Renditions]:

@@ -39,6 +39,7 @@ class Operations:
             self._mesh.edge(edge_id)
         self._watching.note(Kind.COMMAND, named[0] if len(named) == 1 else "", f"{_words(action)} {_whom(named)}")
         if isinstance(action, Purge):
+            self._lookup.forget(action.rendition_ids)
             return await self._purging.order(named, action.rendition_ids)
         return await self._reports.ask(named, action)
 

@@ -1,5 +1,7 @@
 """What operators are told, as messages of `protos/`. Edges tell of 64 songs each; operators are told of the hottest few."""
 
+from collections.abc import Sequence
+
 from balancer.commands import Answer
 from balancer.edges import EdgeIdentity, EdgeLoad
 from balancer.events import Event
@@ -9,9 +11,13 @@ from balancer.preheat_orders import PreheatOrder
 from balancer.regions import RegionView
 from balancer.watching import Snapshot
 from reprise.balancer.v1 import balancer_service_pb2 as pb
+from reprise.errors import InvalidRequest
+from reprise.ids import check_sha256
 
 # So that the view of 5,000 edges fits into one message.
 HEAT_ROWS_TOLD = 3
+# Half of what a request may weigh.
+RENDITIONS_NAMED_MAX = 500
 
 # An edge that has not reported yet takes no work, as one that has stopped to.
 _STATES = {
@@ -36,6 +42,13 @@ def event(value: Event) -> pb.MeshEvent:
 
 def answer(value: Answer) -> pb.SendCommandResponse.Answer:
     return pb.SendCommandResponse.Answer(edge_id=value.edge_id, ok=value.ok, detail=value.detail)
+
+
+def renditions_to_purge(rendition_ids: Sequence[str]) -> tuple[str, ...]:
+    """Those that an operator names himself."""
+    if len(rendition_ids) > RENDITIONS_NAMED_MAX:
+        raise InvalidRequest(f"name at most {RENDITIONS_NAMED_MAX} renditions, not {len(rendition_ids)}")
+    return tuple(check_sha256(rendition_id, "rendition_id") for rendition_id in rendition_ids)
 
 
 def preheat_order(request: pb.PreheatRequest) -> PreheatOrder:

@@ -1,6 +1,6 @@
 """Songs that operators name, those to come included: what listeners are not told of yet can be warmed and purged."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from balancer.songs import Fetch, Songs
 from reprise.errors import InvalidRequest, NotFound
@@ -29,6 +29,10 @@ class SongLookup:
             for rendition in await self._some(song_ids[first : first + SONGS_MAX]):
                 found[rendition.rendition_id] = rendition
         return tuple(found.values())
+
+    def forget(self, rendition_ids: Collection[str]) -> None:
+        """What has these renditions is to be asked for anew."""
+        self._songs.forget(rendition_ids)
 
     async def _some(self, song_ids: Sequence[str]) -> list[Rendition]:
         known = await self._songs.renditions(song_ids)

@@ -5,7 +5,7 @@ with it. While the catalog does not answer, what was known before is used, and o
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 from cachetools import LRUCache, TTLCache
@@ -67,6 +67,14 @@ class Songs:
         # What came out a moment ago is no longer upcoming, and may still be remembered as unknown.
         recent = {song_id: a for song_id, a in self._announced.items() if now - 2 * UNKNOWN_TTL_S < a.at <= now}
         self._announced = {**recent, **upcoming}
+
+    def forget(self, rendition_ids: Collection[str]) -> None:
+        """Asks the catalog anew for songs of these renditions: they may be taken down. While it is away they stay known."""
+        gone = set(rendition_ids)
+        for song_id in [s for s, known in self._fresh.items() if any(one.rendition_id in gone for one in known)]:
+            del self._fresh[song_id]
+        for song_id in [s for s, a in self._announced.items() if any(one.rendition_id in gone for one in a.renditions)]:
+            del self._announced[song_id]
 
     async def renditions(self, song_ids: Sequence[str]) -> dict[str, Renditions]:
         """The renditions of each song; raises Unavailable when the catalog is needed and does not answer."""

@@ -108,12 +108,13 @@ async def _upcoming(
     connection: AsyncConnection, until: datetime, after: cursors.Position | None
 ) -> tuple[Sequence[Any], list[Song]]:
     """(release, its moment, a song of it) of a page and one more, and the songs of the page."""
-    release, track = t.release.c, t.track.c
+    release, track, recording = t.release.c, t.track.c, t.recording.c
     order = (release.available_from, release.id, track.recording_id)
     statement = (
         sa.select(release.id, release.title, release.available_from, track.recording_id)
         .where(track.release_id == release.id)
         .where(release.available_from > sa.func.now(), release.available_from <= until)
+        .where(recording.id == track.recording_id, recording.withdrawn_at.is_(None), release.withdrawn_at.is_(None))
         .order_by(*order)
         .limit(PAGE_SONGS + 1)
     )

@@ -41,6 +41,8 @@ class FakeCatalog:
     # Songs to come with their moments in Unix seconds: releases of one song each, which the fake never lets out by itself.
     upcoming: dict[str, tuple[float, list[Rendition]]] = field(default_factory=dict)
     asked: list[list[str]] = field(default_factory=list)
+    # Songs that were merged into others.
+    redirected: dict[str, str] = field(default_factory=dict)
     down: bool = False
 
     async def GetSongs(self, request: GetSongsRequest, context: Any) -> GetSongsResponse:
@@ -51,9 +53,11 @@ class FakeCatalog:
         if request.upcoming:
             self._check_operator(context)
             found |= {song_id: renditions for song_id, (_, renditions) in self.upcoming.items()}
-        known = [Song(song_id=s, renditions=found[s]) for s in request.song_ids if s in found]
-        unknown = [s for s in request.song_ids if s not in found]
-        return GetSongsResponse(songs=known, unknown_song_ids=unknown)
+        redirected = {s: self.redirected[s] for s in request.song_ids if s in self.redirected}
+        asked = [redirected.get(s, s) for s in request.song_ids]
+        known = [Song(song_id=s, renditions=found[s]) for s in asked if s in found]
+        unknown = [s for s in asked if s not in found]
+        return GetSongsResponse(songs=known, unknown_song_ids=unknown, redirected_song_ids=redirected)
 
     async def ListUpcoming(self, request: ListUpcomingRequest, context: Any) -> ListUpcomingResponse:
         """A page for each song."""

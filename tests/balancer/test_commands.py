@@ -73,6 +73,29 @@ async def test_purge_and_drain_go_to_the_edge_that_is_named(stage: Stage) -> Non
     assert two.commands == []
 
 
+async def test_a_song_that_is_taken_down_is_purged_by_its_renditions_and_routed_no_more(stage: Stage) -> None:
+    (one,) = await stage.add_edges(e1="a")
+    assert (await stage.route(OTHER_SONG)).routes[0].candidates
+    del stage.catalog.songs[OTHER_SONG]
+    action = pb.PurgeSongs(rendition_ids=[OPUS.rendition_id])
+    asking = asyncio.create_task(stage.command(purge=action))
+    await wait_until(lambda: one.commands, "the command")
+    assert list(one.commands[0].purge.rendition_ids) == [OPUS.rendition_id]
+    one.answer(one.commands[0])
+    await asking
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await stage.route(OTHER_SONG)
+    assert refused.value.code() == grpc.StatusCode.NOT_FOUND
+
+
+async def test_a_song_is_routed_by_the_id_that_it_had_before_a_merge(stage: Stage) -> None:
+    await stage.add_edges(e1="a")
+    stage.catalog.redirected[UNKNOWN_SONG] = OTHER_SONG
+    (old,), (new,) = (await stage.route(UNKNOWN_SONG)).routes, (await stage.route(OTHER_SONG)).routes
+    assert old.candidates
+    assert old.rendition == new.rendition
+
+
 async def test_an_edge_that_dies_before_it_answers_is_listed_so(stage: Stage) -> None:
     (one,) = await stage.add_edges(e1="a")
     asking = asyncio.create_task(stage.command(["e1"], drain=pb.Drain()))
@@ -94,6 +117,16 @@ async def test_an_edge_that_dies_before_it_answers_is_listed_so(stage: Stage) ->
             pb.SendCommandRequest(purge=pb.PurgeSongs(song_ids=[UNKNOWN_SONG])),
             grpc.StatusCode.NOT_FOUND,
             UNKNOWN_SONG,
+        ),
+        (
+            pb.SendCommandRequest(purge=pb.PurgeSongs(rendition_ids=["x"])),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "rendition_id",
+        ),
+        (
+            pb.SendCommandRequest(purge=pb.PurgeSongs(rendition_ids=["a" * 64] * 501)),
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "at most 500 renditions, not 501",
         ),
         (pb.SendCommandRequest(edge_ids=["nope"], drain=pb.Drain()), grpc.StatusCode.NOT_FOUND, "no edge 'nope'"),
     ],

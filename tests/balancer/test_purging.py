@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import grpc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -152,6 +153,18 @@ async def test_an_edge_that_returns_to_another_balancer_is_purged_there(tmp_path
         elsewhere = await FakeEdge(first.address, "e1").start()
         first.edges["e1"] = elsewhere
         await is_asked_nothing_more(elsewhere, first)
+
+
+async def test_every_balancer_asks_anew_for_a_song_that_was_purged_at_one(tmp_path: Path, empty_valkey: str) -> None:
+    async with two_balancers(tmp_path, empty_valkey) as (first, second):
+        await second.add_edges(e1="a")
+        assert (await second.route(OTHER_SONG)).routes
+        del second.catalog.songs[OTHER_SONG]
+        await purge(first)
+        await knows_purges(second, 1)
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await second.route(OTHER_SONG)
+        assert refused.value.code() == grpc.StatusCode.NOT_FOUND
 
 
 async def test_purges_outlive_the_balancer_that_was_asked(tmp_path: Path, empty_valkey: str) -> None:

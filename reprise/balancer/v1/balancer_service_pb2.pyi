@@ -1140,16 +1140,22 @@ class PurgeSongs(_message.Message):
     DESCRIPTOR: _descriptor.Descriptor
 
     SONG_IDS_FIELD_NUMBER: _builtins.int
+    RENDITION_IDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def song_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]: ...
+    @_builtins.property
+    def rendition_ids(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Of songs that were taken down: the catalog no longer tells what they have. At most 500."""
+
     def __init__(
         self,
         *,
         song_ids: _abc.Iterable[_builtins.str] | None = ...,
+        rendition_ids: _abc.Iterable[_builtins.str] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["song_ids", b"song_ids"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rendition_ids", b"rendition_ids", "song_ids", b"song_ids"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
