@@ -61,8 +61,8 @@ class Terms:
     # Of title, artists and aliases, and the first letters of each.
     words: frozenset[str]
     starts: frozenset[str]
-    # Of album and genres, where not in `words`.
-    mentions: frozenset[str]
+    # Those of `words`, and of album and genres: one list to look through, for a choice of two costs more.
+    anywhere: frozenset[str]
 
 
 def terms(entry: Entry) -> Terms:
@@ -80,7 +80,7 @@ def terms(entry: Entry) -> Terms:
         beginnings=frozenset(form[:chars] for form in begun for chars in range(1, _chars(form, BEGINNING_CHARS_MAX))),
         words=frozenset(words),
         starts=frozenset(start for word in words for start in starts(word)),
-        mentions=frozenset(_words_of((entry.album, *entry.genres)) - words),
+        anywhere=frozenset(words | _words_of((entry.album, *entry.genres))),
     )
 
 

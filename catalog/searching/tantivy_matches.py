@@ -1,7 +1,7 @@
 """Expressions as queries of Tantivy, each with about how many entries it matches. Safe on any number of threads."""
 
 import uuid
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import tantivy
@@ -15,6 +15,8 @@ from catalog.searching.vocabulary import Dictionary
 
 # A start that fits more words is read as far as its most frequent ones go.
 _TERMS_MAX = 1024
+# So many terms are walked side by side, which lets others lead; all songs of more are gathered before.
+_UNION_MAX = 64
 Clause = tuple[Occur, Query]
 
 
@@ -87,7 +89,7 @@ class Matches:
 
     def _all(self, parts: Sequence[Expression], kind: EntityKind) -> Match | None:
         matches = []
-        for part in parts:
+        for part in _flat(parts):
             match = self.match(part, kind)
             if match is None:
                 return None
@@ -102,12 +104,19 @@ class Matches:
         return Match(self.term(field, term), count) if count else None
 
     def _any_term(self, field: str, found: Sequence[tuple[str, int]]) -> Match | None:
-        if not found:
-            return None
         at_most = sum(count for _, count in found)
-        if len(found) == 1:
-            return Match(self.term(field, found[0][0]), at_most)
+        if len(found) <= _UNION_MAX:
+            return _any([Match(self.term(field, term), count) for term, count in found])
         return Match(Query.term_set_query(self._schema, field, [term for term, _ in found]), at_most)
+
+
+def _flat(parts: Sequence[Expression]) -> Iterator[Expression]:
+    """The parts with those of nested ones in their place: of one intersection the rarest part leads."""
+    for part in parts:
+        if isinstance(part, All):
+            yield from _flat(part.parts)
+        else:
+            yield part
 
 
 def _any(matches: Sequence[Match]) -> Match | None:

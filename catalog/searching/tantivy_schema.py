@@ -24,7 +24,7 @@ from reprise.errors import DataCorrupt, NotReady
 
 ID, ID_HIGH, ID_LOW, RANK, YEAR, AVAILABLE_FROM = "id", "id_high", "id_low", "rank", "year", "available_from"
 BAND, OF, NEAR, STAMP = "band", "of", "near", "stamp"
-TEXT_FIELDS = (Field.BEGINNING, Field.WORD, Field.START, Field.MENTION)
+TEXT_FIELDS = (Field.BEGINNING, Field.WORD, Field.START, Field.ANYWHERE)
 HASHED_FIELDS = (Field.EXACT_TITLE, Field.EXACT_NAME)
 # Not out yet when it was indexed.
 HELD_BACK = "held back"

@@ -92,7 +92,7 @@ class TantivyWriter:
 
     def _unknown_stems(self, terms: documents.Terms) -> list[str]:
         """Stems of words, and of whole names in case a space in them is the mistake, that the index has not got yet."""
-        wanted = {stem for word in terms.words | terms.mentions for stem in vocabulary.stems(word)}
+        wanted = {stem for word in terms.words | terms.anywhere for stem in vocabulary.stems(word)}
         if len(self._known_stems) > _KNOWN_STEMS_MAX:
             self._known_stems.clear()
         unknown = wanted - self._known_stems
@@ -112,9 +112,10 @@ def _document(entry: Entry, terms: documents.Terms, now_ms: int) -> tantivy.Docu
         for name in names:
             document.add_bytes(field.value, ts.hashed_term(entry.kind, name))
     texts = {Field.BEGINNING: terms.beginnings, Field.WORD: terms.words, Field.START: terms.starts}
-    for field, values in (texts | {Field.MENTION: terms.mentions}).items():
+    for field, values in (texts | {Field.ANYWHERE: terms.anywhere}).items():
+        column = field.value
         for text in values:
-            document.add_text(field.value, ts.text_term(entry.kind, text))
+            document.add_text(column, ts.text_term(entry.kind, text))
     document.add_text(ts.BAND, ts.text_term(entry.kind, f"{documents.band(rank):04d}"))
     for term in map(ts.artist_term, entry.artist_ids):
         document.add_text(ts.OF, term)

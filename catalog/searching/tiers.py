@@ -29,7 +29,7 @@ class Field(Enum):
     BEGINNING = "beginning"
     WORD = "word"
     START = "start"
-    MENTION = "mention"
+    ANYWHERE = "anywhere"
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,7 +71,7 @@ class Guess:
 
 def as_typed(asked: Query) -> dict[Tier, Expression]:
     """The tiers that take the query as it was typed."""
-    words = _words(asked, (Field.WORD,))
+    words = _words(asked, Field.WORD)
     begins: Expression = Term(Field.BEGINNING, asked.text[:BEGINNING_CHARS_MAX])
     if len(asked.text) > BEGINNING_CHARS_MAX:
         begins = All((begins, words))
@@ -80,7 +80,7 @@ def as_typed(asked: Query) -> dict[Tier, Expression]:
         Tier.EXACT_NAME: Term(Field.EXACT_NAME, asked.joined),
         Tier.PREFIX: begins,
         Tier.WORDS: words,
-        Tier.MENTION: _words(asked, (Field.WORD, Field.MENTION)),
+        Tier.MENTION: _words(asked, Field.ANYWHERE),
     }
 
 
@@ -118,27 +118,29 @@ def corrected(asked: Query, guesses: Mapping[str, Guess], respaced: Sequence[Seq
     }
 
 
-def _words(asked: Query, fields: Sequence[Field]) -> Expression:
-    return All(tuple(_piece(piece, fields, last=piece is asked.pieces[-1]) for piece in asked.pieces))
+def _words(asked: Query, field: Field) -> Expression:
+    return All(tuple(_piece(piece, field, last=piece is asked.pieces[-1]) for piece in asked.pieces))
 
 
-def _piece(piece: tuple[str, ...], fields: Sequence[Field], *, last: bool) -> Expression:
+def _piece(piece: tuple[str, ...], field: Field, *, last: bool) -> Expression:
     """The words of a piece, or all of them written together: AC/DC is both "ac", "dc" and "acdc"."""
     *before, end = piece
-    split = [_word(word, fields, last=False) for word in before] + [_word(end, fields, last=last)]
+    split = [*(Term(field, word) for word in before), _last_word(end, field) if last else Term(field, end)]
     together = normalise.join(piece)
     apart = split[0] if len(split) == 1 else All(tuple(split))
-    return apart if together in piece else Any((apart, _word(together, fields, last=last)))
+    if together in piece:
+        return apart
+    return Any((apart, _last_word(together, field) if last else Term(field, together)))
 
 
-def _word(word: str, fields: Sequence[Field], *, last: bool) -> Expression:
-    if not last or normalise.is_cjk(word):
-        options: list[Expression] = [Term(field, word) for field in fields]
-    elif len(word) <= START_CHARS_MAX:
-        options = [Term(Field.START, word), *(Term(field, word) for field in fields if field is not Field.WORD)]
-    else:
-        options = [Begins(field, word) for field in fields]
-    return options[0] if len(options) == 1 else Any(tuple(options))
+def _last_word(word: str, field: Field) -> Expression:
+    """A word that may go on."""
+    if normalise.is_cjk(word):
+        return Term(field, word)
+    if len(word) > START_CHARS_MAX:
+        return Begins(field, word)
+    # Starts are those of words in the title and artists.
+    return Term(Field.START, word) if field is Field.WORD else Any((Term(Field.START, word), Term(field, word)))
 
 
 def _guessed(piece: tuple[str, ...], guesses: Mapping[str, Guess], *, ends: bool) -> Expression:
@@ -151,8 +153,7 @@ def _guessed(piece: tuple[str, ...], guesses: Mapping[str, Guess], *, ends: bool
 
 def _options(word: str, guesses: Mapping[str, Guess], *, start: bool) -> Expression:
     guess = guesses.get(word, Guess())
-    others = (other for other in guess.words if other != word)
-    words = [Term(Field.WORD, word), Term(Field.MENTION, word), *(Term(Field.WORD, other) for other in others)]
-    if not start:
-        return Any(tuple(words))
-    return Any((*words, _word(word, (Field.WORD,), last=True), *(Begins(Field.WORD, text) for text in guess.starts)))
+    words: tuple[Expression, ...] = tuple(Term(Field.ANYWHERE, text) for text in dict.fromkeys((word, *guess.words)))
+    if start:
+        words += (_last_word(word, Field.WORD), *(Begins(Field.WORD, text) for text in guess.starts))
+    return words[0] if len(words) == 1 else Any(words)
