@@ -12,7 +12,7 @@ from typing import Annotated
 import typer
 
 from reprise.cli import folder as folders
-from reprise.cli import index_app
+from reprise.cli import index_app, user_app
 from reprise.cli.narrator import Narrator
 from reprise.cli.options import Data, Json
 from reprise.cli.plan import Shape
@@ -25,6 +25,8 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(index_app.app)
+app.add_typer(user_app.app, name="user")
+app.add_typer(user_app.sessions)
 
 Songs = Annotated[
     list[str], typer.Argument(help="Song ids, or texts to search for (the first hit counts).", metavar="SONG...")
@@ -145,14 +147,20 @@ def play(
     """Fetch songs' audio through the mesh, across dying edges and balancers, and verify every byte."""
     from reprise import tracing
     from reprise.cli import mesh_file, play_command
+    from reprise.cli.login import Login
 
     if output is None and sys.stdout.isatty():
         raise typer.BadParameter(
             "audio does not go to a terminal: give -o FILE, or pipe it, as in `reprise play SONG | mpv -`"
         )
-    mesh = mesh_file.read(folders.locate(data))
+    folder = folders.locate(data)
+    mesh = mesh_file.read(folder)
     with tracing.exporting("cli", os.environ.get(tracing.ENDPOINT_VARIABLE, "")):
-        asyncio.run(play_command.run(mesh, song, play_command.Wish(output=output, pace=pace, door=door.value)))
+        asyncio.run(
+            play_command.run(
+                mesh, Login(folder, mesh), song, play_command.Wish(output=output, pace=pace, door=door.value)
+            )
+        )
 
 
 @app.command()

@@ -18,6 +18,8 @@ from reprise.errors import RepriseError, Unavailable
 # How long one balancer may be silent while there are others to ask.
 PATIENCE_S = 1.0
 T = TypeVar("T")
+# What goes with a call, made when it is made: tokens are renewed meanwhile.
+Metadata = Callable[[], Awaitable[tuple[tuple[str, str], ...]]]
 
 
 class Balancers:

@@ -52,6 +52,16 @@ class Folder:
         """Holds the title of a song of this mesh, to show in examples."""
         return self.path / "example-song"
 
+    @property
+    def session(self) -> Path:
+        """Holds the tokens of who is logged in."""
+        return self.path / "session.json"
+
+    @property
+    def device(self) -> Path:
+        """Holds what this device logs in by."""
+        return self.path / "device.json"
+
     def secret(self, name: str) -> Path:
         return self.path / "secrets" / name
 

@@ -14,6 +14,7 @@ from reprise.cli import songs
 from reprise.cli.balancers import Balancers
 from reprise.cli.doors import DOORS, Wanted
 from reprise.cli.failover import Candidate
+from reprise.cli.login import Login
 from reprise.cli.mesh_file import Mesh
 from reprise.cli.play_reports import PlayReports
 from reprise.cli.player import Journey, Player
@@ -33,14 +34,14 @@ class Wish:
     door: str
 
 
-async def run(mesh: Mesh, texts: Sequence[str], wish: Wish) -> None:
+async def run(mesh: Mesh, login: Login, texts: Sequence[str], wish: Wish) -> None:
     """Plays the songs that `texts` name, one after the other."""
     if len(texts) > 1 and wish.output is not None and not wish.output.is_dir():
         raise InvalidRequest(f"{wish.output} is no folder: several songs need one, each becomes a file in it")
     found = [await songs.resolve(mesh, text) for text in texts]
     async with Balancers(mesh.balancers) as balancers:
-        routes = Routes(balancers, [song.song_id for song in found], lambda: time.time() * 1000)
-        reports = PlayReports(balancers)
+        routes = Routes(balancers, login.metadata, [song.song_id for song in found], lambda: time.time() * 1000)
+        reports = PlayReports(balancers, login.metadata)
         for index, song in enumerate(found):
             say(f"{song.name} ({song.song_id})")
             with tracing.span("play", song_id=song.song_id, door=wish.door):

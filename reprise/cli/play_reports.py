@@ -11,7 +11,7 @@ from contextlib import suppress
 
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.balancer.v1.balancer_service_pb2_grpc import BalancerServiceStub
-from reprise.cli.balancers import Balancers
+from reprise.cli.balancers import Balancers, Metadata
 from reprise.cli.failover import Attempt
 from reprise.cli.http_fetch import NotReached
 from reprise.errors import DataCorrupt, QuotaExceeded, RepriseError, Unavailable
@@ -40,8 +40,9 @@ def outcome(delivered: int, error: Exception | None) -> pb.PlayOutcome.ValueType
 class PlayReports:
     """The reports of one listener that no balancer has been sent yet."""
 
-    def __init__(self, balancers: Balancers) -> None:
+    def __init__(self, balancers: Balancers, metadata: Metadata) -> None:
         self._balancers = balancers
+        self._metadata = metadata
         self._plays: deque[pb.PlayReport] = deque(maxlen=REPORTS_MAX)
 
     def add(self, attempt: Attempt, delivered: int, first_byte_s: float, error: Exception | None) -> None:
@@ -59,7 +60,10 @@ class PlayReports:
             return
         with suppress(RepriseError, TimeoutError):
             async with asyncio.timeout(DEADLINE_S):
+                metadata = await self._metadata()
                 await self._balancers.ask(
-                    lambda channel, timeout_s: BalancerServiceStub(channel).ReportPlays(request, timeout=timeout_s),
+                    lambda channel, timeout_s: BalancerServiceStub(channel).ReportPlays(
+                        request, metadata=metadata, timeout=timeout_s
+                    ),
                     DEADLINE_S,
                 )

@@ -6,10 +6,9 @@ used up when its song begins. A listener that goes on after a failure asks anew 
 
 from collections.abc import Callable, Sequence
 
-from reprise import tracing
 from reprise.balancer.v1 import balancer_service_pb2 as pb
 from reprise.balancer.v1.balancer_service_pb2_grpc import BalancerServiceStub
-from reprise.cli.balancers import Balancers
+from reprise.cli.balancers import Balancers, Metadata
 from reprise.errors import NotFound, RepriseError
 
 DEADLINE_S = 5.0
@@ -22,8 +21,11 @@ MARGIN_MS = 5_000
 class Routes:
     """The routes of the songs that one listener plays one after the other."""
 
-    def __init__(self, balancers: Balancers, song_ids: Sequence[str], unix_ms: Callable[[], float]) -> None:
+    def __init__(
+        self, balancers: Balancers, metadata: Metadata, song_ids: Sequence[str], unix_ms: Callable[[], float]
+    ) -> None:
         self._balancers = balancers
+        self._metadata = metadata
         self._song_ids = tuple(song_ids)
         self._unix_ms = unix_ms
         self._held: dict[str, pb.SongRoute] = {}
@@ -59,9 +61,10 @@ class Routes:
 
     async def _ask(self, song_ids: list[str], failed_edge_ids: tuple[str, ...] = ()) -> pb.RouteResponse:
         request = pb.RouteRequest(song_ids=song_ids, failed_edge_ids=failed_edge_ids, session_id=self._session_id)
+        metadata = await self._metadata()
         answer = await self._balancers.ask(
             lambda channel, timeout_s: BalancerServiceStub(channel).Route(
-                request, metadata=tracing.outgoing(), timeout=timeout_s
+                request, metadata=metadata, timeout=timeout_s
             ),
             DEADLINE_S,
         )

@@ -27,6 +27,7 @@ def reprise(*arguments: str, **environment: str) -> "subprocess.CompletedProcess
         ("release", "--list"),
         ("release", "x", "--at", "now"),
         ("prewarm", "x", "--at", "+5m"),
+        ("login",),
     ],
     ids=" ".join,
 )

@@ -43,6 +43,11 @@ class Balancer(stubs.BalancerServiceServicer):
         return pb.RouteResponse(routes=routes, session_id=request.session_id or f"session of {self.name}")
 
 
+async def nobody() -> tuple[tuple[str, str], ...]:
+    """Metadata of who is not logged in."""
+    return ()
+
+
 @asynccontextmanager
 async def listening(balancer: Balancer) -> AsyncIterator[Place]:
     server = rpc.server(rpc.RpcMetrics("balancer", CollectorRegistry()))
@@ -134,7 +139,7 @@ async def test_when_none_answers_the_last_reason_is_said() -> None:
 async def test_the_next_songs_are_routed_ahead_and_begin_without_a_balancer() -> None:
     balancer = Balancer("only")
     async with mesh_of(balancer) as balancers:
-        routes = Routes(balancers, SONGS, lambda: NOW_MS)
+        routes = Routes(balancers, nobody, SONGS, lambda: NOW_MS)
         assert (await routes.begin(0)).song_id == SONGS[0]
         assert balancer.asked == [SONGS[: 1 + AHEAD]]
         unavailable(balancer)
@@ -150,7 +155,7 @@ async def test_a_route_whose_grants_have_expired_is_asked_for_again() -> None:
     balancer = Balancer("only")
     now = [NOW_MS]
     async with mesh_of(balancer) as balancers:
-        routes = Routes(balancers, SONGS[:2], lambda: now[0])
+        routes = Routes(balancers, nobody, SONGS[:2], lambda: now[0])
         await routes.begin(0)
         now[0] = balancer.expires_ms
         balancer.expires_ms += 600_000

@@ -57,6 +57,11 @@ class Listening(stubs.BalancerServiceServicer):
         return pb.ReportPlaysResponse(taken=len(request.plays))
 
 
+async def nobody() -> tuple[tuple[str, str], ...]:
+    """Metadata of who is not logged in."""
+    return ()
+
+
 @asynccontextmanager
 async def reporting(*balancers: Listening) -> AsyncIterator[PlayReports]:
     """Reports to these balancers, after one that is gone."""
@@ -71,7 +76,7 @@ async def reporting(*balancers: Listening) -> AsyncIterator[PlayReports]:
             places.append(Place("balancer", f"{LOOPBACK}:{port}", "", 0))
         asked = await stack.enter_async_context(Balancers(places))
         asked._order = places
-        yield PlayReports(asked)
+        yield PlayReports(asked, nobody)
 
 
 def attempt(grant: str) -> Attempt:
