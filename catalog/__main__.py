@@ -3,8 +3,9 @@
 import secrets
 import time
 import uuid
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry
@@ -21,14 +22,24 @@ from catalog.metrics import CatalogMetrics
 from catalog.model import COVERS_PATH
 from catalog.operators import Operators
 from catalog.playback import Playback
-from catalog.progress import Progress
+from catalog.plays import Plays
 from catalog.pruning import Pruning
 from catalog.publish import Publisher
 from catalog.releases import Releases
+from catalog.resuming.heartbeats import Heartbeats
+from catalog.resuming.hot_points import HotPoints, connect
+from catalog.resuming.metrics import ResumeMetrics
+from catalog.resuming.points import Resume
+from catalog.resuming.replay import Replayer
+from catalog.resuming.spool import Spool
 from catalog.search import Search
+from catalog.searching import opensearch_client
+from catalog.searching.backend import SearchIndex
+from catalog.searching.backend_settings import OPENSEARCH
 from catalog.searching.index_folder import IndexFolder
 from catalog.searching.index_store import IndexStore
 from catalog.searching.manifest import THIS_BUILD
+from catalog.searching.opensearch_index import OpenSearchIndex
 from catalog.searching.replica import Replica, ReplicaMetrics
 from catalog.searching.tantivy_index import TantivyIndex
 from catalog.servicer import CatalogServicer
@@ -79,17 +90,20 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         covers = Covers(store, bucket.name, settings.cover_cache_bytes_max, metrics)
         manifests = SignedManifests(store, bucket.name, settings.manifest_cache_bytes_max, ManifestMetrics(registry))
         stack.push_async_callback(manifests.close)
-        replica = await _open_replica(settings, IndexStore(store, bucket.name), registry, stack)
+        index, following = await _open_index(settings, IndexStore(store, bucket.name), registry, stack)
         publisher = Publisher(database, _new_id, metrics)
         accounts = _Accounts(settings, database, derive_key(mesh_key, REFRESH_KEY_OWNER), registry)
         stack.callback(accounts.passwords.close)
+        plays = Plays(database, registry)
+        resuming = _Resuming(settings, database, plays, cursor_key, registry)
+        stack.push_async_callback(resuming.close)
         operators = Operators(derive_key(mesh_key, OPERATOR), time.time)
         servicer = CatalogServicer(
-            Search(database, replica, cursor_key, metrics),
+            Search(database, index, cursor_key, metrics),
             Browse(database, cursor_key),
             Songs(database),
             Playback(database, manifests),
-            Progress(database, metrics),
+            resuming.resume,
             accounts.listeners,
             operators,
         )
@@ -111,7 +125,8 @@ async def build(settings: Settings) -> AsyncIterator[App]:
             ready=lambda: database.missing,
             background=(
                 *(database.watch, accounts.sessions.sweep, changes.listen, pruning.run, loop_lag.run),
-                *((replica.run,) if replica else ()),
+                *resuming.background,
+                *following,
             ),
             drain=changes.stop,
             loop_lag=loop_lag,
@@ -137,19 +152,47 @@ async def _open_database(settings: Settings, metrics: CatalogMetrics, stack: Asy
     return database
 
 
-async def _open_replica(
+async def _open_index(
     settings: Settings, store: IndexStore, registry: CollectorRegistry, stack: AsyncExitStack
-) -> Replica | None:
-    """The copy of the search index in `index_dir`, answering already if it did before; None without such a folder."""
+) -> tuple[SearchIndex | None, Sequence[Callable[[], Coroutine[Any, Any, None]]]]:
+    """What answers searches, and what keeps it up to date: a cluster, the copy in `index_dir`, or without one, nothing."""
+    if settings.search_backend == OPENSEARCH:
+        cluster = opensearch_client.async_client(settings)
+        stack.push_async_callback(cluster.close)
+        return OpenSearchIndex(cluster, opensearch_client.alias_of(settings)), ()
     if settings.index_dir is None:
-        return None
+        return None, ()
     folder, engine = IndexFolder(settings.index_dir), TantivyIndex()
     stack.callback(folder.close)
     stack.callback(engine.close)
     folder.open()
     replica = Replica(store, folder, engine, THIS_BUILD, ReplicaMetrics(registry))
     await replica.open()
-    return replica
+    return replica, (replica.run,)
+
+
+class _Resuming:
+    """Resume points, and what brings them to the database."""
+
+    def __init__(
+        self, settings: Settings, database: Database, plays: Plays, cursor_key: bytes, registry: CollectorRegistry
+    ) -> None:
+        metrics = ResumeMetrics(registry)
+        self._hot = HotPoints(connect(settings.valkey_url), metrics) if settings.valkey_url else None
+        self._heartbeats = Heartbeats(database, self._hot, metrics)
+        self._spool: Spool | None = None
+        self.background: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (self._heartbeats.run, plays.run)
+        if settings.spool_dir is not None:
+            self._spool = Spool(settings.spool_dir, settings.spool_bytes_max, metrics, time.time)
+            self.background += (Replayer(database, self._spool, metrics).run,)
+        self.resume = Resume(database, self._heartbeats, self._spool, plays.note, cursor_key, metrics, time.time)
+
+    async def close(self) -> None:
+        await self._heartbeats.close()
+        if self._spool is not None:
+            await self._spool.close()
+        if self._hot is not None:
+            await self._hot.close()
 
 
 class _Accounts:

@@ -48,12 +48,6 @@ class CatalogMetrics:
             "Changes dropped from the outbox, by age or number",
             registry=registry,
         )
-        self.progress_saves = Counter(
-            "reprise_catalog_progress_saves_total",
-            "Saves by outcome: accepted, resent or stale",
-            ["outcome"],
-            registry=registry,
-        )
         self.database = DatabaseMetrics(registry)
         self.covers = Counter(
             "reprise_catalog_covers_total",

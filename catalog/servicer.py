@@ -6,7 +6,8 @@ from catalog import wire
 from catalog.browse import Browse
 from catalog.operators import Operators
 from catalog.playback import Playback
-from catalog.progress import Progress
+from catalog.resuming import wire as resume_wire
+from catalog.resuming.points import Resume
 from catalog.search import Search
 from catalog.sessions.listeners import Listeners
 from catalog.song_wire import song_message
@@ -14,11 +15,11 @@ from catalog.songs import Songs
 from reprise import rpc
 from reprise.catalog.v1 import catalog_service_pb2 as pb
 from reprise.catalog.v1 import catalog_service_pb2_grpc as pb_grpc
-from reprise.errors import NotReady
 from reprise.ids import check_uuid
 
 SEARCH_PAGE = 20
 BROWSE_PAGE = 50
+RECENT_PAGE = 20
 PLAYBACK_SONGS_MAX = 10
 
 
@@ -31,7 +32,7 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
         browse: Browse,
         songs: Songs,
         playback: Playback,
-        progress: Progress,
+        resume: Resume,
         listeners: Listeners,
         operators: Operators,
     ) -> None:
@@ -39,7 +40,7 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
         self._browse = browse
         self._songs = songs
         self._playback = playback
-        self._progress = progress
+        self._resume = resume
         self._listeners = listeners
         self._operators = operators
 
@@ -65,17 +66,19 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
 
     async def SaveProgress(self, request: pb.SaveProgressRequest, context: Any) -> pb.SaveProgressResponse:
         user_id = self._listeners.listener(rpc.bearer(context), request.user_id)
-        kept = await self._progress.save(user_id, wire.point(request.point))
-        return pb.SaveProgressResponse(point=wire.point_message(kept))
+        return resume_wire.save_response(await self._resume.save(user_id, resume_wire.save(request)))
 
     async def GetProgress(self, request: pb.GetProgressRequest, context: Any) -> pb.GetProgressResponse:
         user_id = self._listeners.listener(rpc.bearer(context), request.user_id)
-        song_id = check_uuid(request.song_id, "song_id")
-        last, *others = await self._progress.get(user_id, str(song_id))
-        return pb.GetProgressResponse(point=wire.point_message(last), other_devices=map(wire.point_message, others))
+        song_id = str(check_uuid(request.song_id, "song_id"))
+        return resume_wire.points_response(await self._resume.get(user_id, song_id, request.consistency_token))
 
     async def GetPlayback(self, request: pb.GetPlaybackRequest, context: Any) -> pb.GetPlaybackResponse:
         return wire.playback_response(await self._playback.get(wire.song_ids(request.song_ids, PLAYBACK_SONGS_MAX)))
 
     async def ListRecent(self, request: pb.ListRecentRequest, context: Any) -> pb.ListRecentResponse:
-        raise NotReady("ListRecent is not built yet")
+        user_id = self._listeners.listener(rpc.bearer(context), request.user_id)
+        size, token = wire.page_size(request.page_size, RECENT_PAGE), request.consistency_token
+        finished = request.include_finished
+        recent = await self._resume.recent(user_id, size, request.cursor, token, include_finished=finished)
+        return resume_wire.recent_response(recent)

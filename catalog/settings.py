@@ -38,3 +38,8 @@ class Settings(SearchSettings):
     manifest_cache_bytes_max: int = 32 << 20
     # This process' own folder for its copy of the search index; without it, search is by the database alone.
     index_dir: Path | None = None
+    # Takes heartbeats on their way to the database; without it they wait in memory.
+    valkey_url: str = ""
+    # This process' own folder for user actions while the database is away; without it they are refused then.
+    spool_dir: Path | None = None
+    spool_bytes_max: int = 16 << 20

@@ -8,21 +8,18 @@ from catalog.listing import Filter, Kind, Listing
 from catalog.model import Artist, Credit, EntityKind, Genre, Loudness, Publication, Release, Rendition, Song, Upcoming
 from catalog.outbox import Change
 from catalog.playback import Playables
-from catalog.resume import Point
 from catalog.search import Page
 from catalog.searching.backend import Filters
 from catalog.song_wire import artist_message, loudness_message, release_message, song_message
 from reprise.catalog.v1 import catalog_service_pb2 as pb
 from reprise.errors import InvalidRequest
-from reprise.ids import check_id, check_sha256, check_uuid
+from reprise.ids import check_sha256, check_uuid
 from reprise.types.v1 import types_pb2 as types
 
 PAGE_SIZE_MAX = 100
 SONG_IDS_MAX = 100
 SOURCES_MAX = 1000
 REASON_CHARS_MAX = 500
-# PostgreSQL counts in signed 64 bits.
-_COUNT_MAX = (1 << 63) - 1
 _KINDS = {
     pb.BROWSE_KIND_ARTISTS: Kind.ARTISTS,
     pb.BROWSE_KIND_RELEASES: Kind.RELEASES,
@@ -73,30 +70,6 @@ def listing(request: pb.BrowseRequest) -> Listing:
     if name is None:
         return Listing(kind, newest)
     return Listing(kind, newest, Filter(name), check_uuid(getattr(request, name), name))
-
-
-def point(message: pb.ResumePoint) -> Point:
-    """The resume point in a request."""
-    check_uuid(message.song_id, "song_id")
-    check_id(message.device_id, "device_id")
-    for field in ("epoch", "sequence"):
-        if getattr(message, field) > _COUNT_MAX:
-            raise InvalidRequest(f"{field} must be below 2^63, not {getattr(message, field)}")
-    return Point(
-        message.song_id, message.device_id, message.position_ms, message.finished, message.epoch, message.sequence
-    )
-
-
-def point_message(kept: Point) -> pb.ResumePoint:
-    return pb.ResumePoint(
-        song_id=kept.song_id,
-        device_id=kept.device_id,
-        position_ms=kept.position_ms,
-        finished=kept.finished,
-        epoch=kept.epoch,
-        sequence=kept.sequence,
-        saved_unix_ms=kept.saved_unix_ms,
-    )
 
 
 def publication(request: pb.PublishSongRequest) -> Publication:

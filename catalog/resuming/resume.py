@@ -114,10 +114,13 @@ class State:
         return State(decision.pointer, {**self.points, device_id: kept}), decision.outcome
 
     def with_all(self, saves: Iterable[Save]) -> "State":
-        """The state after `saves`, in that order."""
-        state = self
+        """The state after `saves` that could not be committed at once, in the order in which they came."""
+        state, known = self, 0
         for save in saves:
-            state, _ = state.after(save)
+            state, outcome = state.after(knowing(save, known))
+            # Where a newer one of the device is kept, its revision is of an action that those behind did not know.
+            if outcome is not Outcome.STALE:
+                known = max(known, state.points[save.point.device_id].revision)
         return state
 
     def in_order(self) -> list[Point]:
@@ -130,6 +133,6 @@ class State:
         return sorted(self.points.values(), key=rank, reverse=True)
 
 
-def afterwards(save: Save) -> Save:
-    """The save as it counts when it could not be committed at once: others may have acted in between, unknown to it."""
-    return replace(save, late=True)
+def knowing(save: Save, revision: int) -> Save:
+    """The save as it counts when it could not be committed at once: it knew of `revision`, and others may have acted since."""
+    return replace(save, late=True, base_revision=max(save.base_revision, revision))

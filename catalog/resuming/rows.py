@@ -11,6 +11,7 @@ from catalog.model import EntityKind
 from catalog.redirects import resolve
 from catalog.resuming.resume import Point, Pointer, State
 from catalog.sessions.listeners import account_of
+from reprise.errors import NotFound
 
 # A further device takes the place of the one that was silent longest.
 DEVICES_MAX = 16
@@ -20,6 +21,14 @@ async def canonical(connection: AsyncConnection, song_id: str) -> uuid.UUID:
     """The id that the song goes by since it was merged, or the same."""
     asked = uuid.UUID(song_id)
     return (await resolve(connection, EntityKind.SONG, [asked])).get(asked, asked)
+
+
+async def existing(connection: AsyncConnection, song_id: str) -> uuid.UUID:
+    """As `canonical`. Raises NotFound (no such song)."""
+    now = await canonical(connection, song_id)
+    if (await connection.execute(sa.select(t.recording.c.id).where(t.recording.c.id == now))).first() is None:
+        raise NotFound(f"no such song: {song_id}")
+    return now
 
 
 async def load_state(connection: AsyncConnection, user_id: str, song_id: uuid.UUID) -> State:

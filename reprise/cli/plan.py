@@ -146,6 +146,8 @@ def services(shape: Shape, folder: Folder, ports: Mapping[str, int], backends: B
     catalog = {
         **database,
         **index_dir("catalog"),
+        "valkey_url": backends.valkey_url,
+        "spool_dir": str(folder.state("catalog-spool")),
         "session_key_path": str(folder.secret(keys.SESSION_KEY)),
         "session_keys_path": str(folder.secret(keys.SESSION_PUBLIC)),
     }

@@ -21,9 +21,11 @@ from catalog.merging import Merging
 from catalog.metrics import CatalogMetrics
 from catalog.migrate import migrate
 from catalog.playback import Playback
-from catalog.progress import Progress
 from catalog.publish import Publisher
 from catalog.releases import Releases
+from catalog.resuming.heartbeats import Heartbeats
+from catalog.resuming.metrics import ResumeMetrics
+from catalog.resuming.points import Resume
 from catalog.search import Search
 from catalog.sessions.issuing import Issuer
 from catalog.sessions.listeners import Listeners
@@ -107,8 +109,15 @@ def curation(database: Database, metrics: CatalogMetrics) -> Curation:
 
 
 @pytest.fixture
-def progress(database: Database, metrics: CatalogMetrics) -> Progress:
-    return Progress(database, metrics)
+def resume_metrics(registry: CollectorRegistry) -> ResumeMetrics:
+    return ResumeMetrics(registry)
+
+
+@pytest.fixture
+def resume(database: Database, resume_metrics: ResumeMetrics) -> Resume:
+    """Without Valkey and without a spool."""
+    heartbeats = Heartbeats(database, None, resume_metrics)
+    return Resume(database, heartbeats, None, lambda *_: None, CURSOR_KEY, resume_metrics, time.time)
 
 
 @pytest.fixture

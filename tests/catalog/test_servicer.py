@@ -14,9 +14,9 @@ from catalog.browse import Browse
 from catalog.curation import Curation
 from catalog.operators import Operators
 from catalog.playback import Playback
-from catalog.progress import Progress
 from catalog.publish import Publisher
 from catalog.releases import Releases
+from catalog.resuming.points import Resume
 from catalog.search import Search
 from catalog.servicer import CatalogServicer
 from catalog.sessions.listeners import Listeners
@@ -40,7 +40,7 @@ async def channel(
     browse: Browse,
     songs: Songs,
     playback: Playback,
-    progress: Progress,
+    resume: Resume,
     publisher: Publisher,
     releases: Releases,
     curation: Curation,
@@ -50,7 +50,7 @@ async def channel(
 ) -> AsyncIterator[grpc.aio.Channel]:
     server = rpc.server(rpc.RpcMetrics("catalog", registry))
     operators = Operators(derive_key(MESH_KEY, "operator"), time.time)
-    servicer = CatalogServicer(search, browse, songs, playback, progress, listeners, operators)
+    servicer = CatalogServicer(search, browse, songs, playback, resume, listeners, operators)
     pb_grpc.add_CatalogServiceServicer_to_server(servicer, server)
     admin = CatalogAdminServicer(publisher, releases, curation, logins, operators)
     pb_grpc.add_CatalogAdminServiceServicer_to_server(admin, server)
