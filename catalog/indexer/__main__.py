@@ -10,6 +10,7 @@ from catalog.indexer.election import Election
 from catalog.indexer.garbage import Garbage
 from catalog.indexer.indexer import Indexer
 from catalog.indexer.metrics import IndexerMetrics
+from catalog.indexer.opensearch import OpenSearchTarget
 from catalog.indexer.segments import SegmentTarget
 from catalog.indexer.servicer import IndexServicer
 from catalog.indexer.settings import Settings
@@ -17,6 +18,8 @@ from catalog.indexer.source import Source
 from catalog.indexer.target import Target
 from catalog.migrate import migrate
 from catalog.operators import Operators
+from catalog.searching import opensearch_client
+from catalog.searching.backend_settings import OPENSEARCH
 from catalog.searching.index_folder import IndexFolder
 from catalog.searching.index_store import IndexStore
 from catalog.searching.manifest import THIS_BUILD
@@ -55,6 +58,10 @@ async def build(settings: Settings) -> AsyncIterator[App]:
 
 
 async def _target(settings: Settings, metrics: IndexerMetrics, stack: AsyncExitStack) -> Target:
+    if settings.search_backend == OPENSEARCH:
+        cluster = opensearch_client.client(settings)
+        stack.callback(cluster.close)
+        return OpenSearchTarget(cluster, opensearch_client.alias_of(settings))
     bucket = s3.Bucket(settings.s3_endpoint, settings.s3_bucket, settings.s3_credentials_path)
     client = await stack.enter_async_context(s3.client(bucket))
     folder = IndexFolder(settings.index_dir)

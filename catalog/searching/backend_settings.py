@@ -16,6 +16,7 @@ class SearchSettings(ServiceSettings):
     search_backend: str = TANTIVY
     opensearch_url: str = ""
     opensearch_index: str = "reprise"
+    opensearch_user: str = ""
     opensearch_password_path: Path | None = None
 
     def __post_init__(self) -> None:
