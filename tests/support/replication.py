@@ -1,6 +1,7 @@
 """PostgreSQL with a standby, and what can happen to the two."""
 
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
@@ -32,6 +33,12 @@ class Replicated:
         """As if its machine lost power. Returns when it is gone."""
         self.process.kill()
         self.process.stop()
+
+    def follow(self, primary: "Replicated") -> None:
+        """Starts it, after a kill, as a fresh copy of a primary: what it had is gone."""
+        shutil.rmtree(self.server.directory)
+        self.server = replace(self.server, standby_of=primary.server)
+        self.restart()
 
     def restart(self) -> None:
         """Starts it again on what it has on disk. Not on a passing thread: the server would end with it."""
