@@ -1447,7 +1447,7 @@ class SetUserRequest(_message.Message):
     password: _builtins.str
     """8 to 256 characters; kept as an argon2id hash."""
     replace: _builtins.bool
-    """Sets the password of an account that exists, and ends its sessions."""
+    """Where the name is taken, sets that account's password and ends its sessions."""
     def __init__(
         self,
         *,

@@ -412,7 +412,8 @@ class SessionServiceServicer:
     def CreateSession(self, request, context):
         """Logs in, with a password or as a device without an account.
         INVALID_ARGUMENT: a field is missing or malformed. UNAUTHENTICATED: unknown name or wrong password (not said which), or
-        wrong device secret. RESOURCE_EXHAUSTED: too many attempts, with retry-after. UNAVAILABLE: the database does not answer.
+        wrong device secret. RESOURCE_EXHAUSTED: too many attempts, with retry-after. UNAVAILABLE: the database does not answer, or
+        too many passwords are being checked.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -429,7 +430,7 @@ class SessionServiceServicer:
 
     def EndSession(self, request, context):
         """Logs out: the refresh token is void at once, access tokens when they expire. Ended before is no error.
-        UNAVAILABLE: the database does not answer.
+        UNAUTHENTICATED: it was never a token of this mesh. UNAVAILABLE: the database does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -685,7 +686,7 @@ class CatalogAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SetUser(self, request, context):
-        """Makes an account, or sets the password of one.
+        """Makes an account, or with `replace` sets the password of one that may exist.
         INVALID_ARGUMENT: name or password malformed. ALREADY_EXISTS: the name is taken and `replace` is false.
         UNAVAILABLE: the database does not answer.
         """

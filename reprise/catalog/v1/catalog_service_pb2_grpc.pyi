@@ -202,7 +202,8 @@ class SessionServiceStub:
     CreateSession: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateSessionRequest, _catalog_service_pb2.CreateSessionResponse]
     """Logs in, with a password or as a device without an account.
     INVALID_ARGUMENT: a field is missing or malformed. UNAUTHENTICATED: unknown name or wrong password (not said which), or
-    wrong device secret. RESOURCE_EXHAUSTED: too many attempts, with retry-after. UNAVAILABLE: the database does not answer.
+    wrong device secret. RESOURCE_EXHAUSTED: too many attempts, with retry-after. UNAVAILABLE: the database does not answer, or
+    too many passwords are being checked.
     """
     RefreshSession: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.RefreshSessionRequest, _catalog_service_pb2.RefreshSessionResponse]
     """A new access token and a new refresh token for a refresh token. The answer may be lost: the previous token is taken once
@@ -211,7 +212,7 @@ class SessionServiceStub:
     """
     EndSession: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.EndSessionRequest, _catalog_service_pb2.EndSessionResponse]
     """Logs out: the refresh token is void at once, access tokens when they expire. Ended before is no error.
-    UNAVAILABLE: the database does not answer.
+    UNAUTHENTICATED: it was never a token of this mesh. UNAVAILABLE: the database does not answer.
     """
 
 @_typing.type_check_only
@@ -222,7 +223,8 @@ class SessionServiceAsyncStub(SessionServiceStub):
     CreateSession: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.CreateSessionRequest, _catalog_service_pb2.CreateSessionResponse]  # type: ignore[assignment]
     """Logs in, with a password or as a device without an account.
     INVALID_ARGUMENT: a field is missing or malformed. UNAUTHENTICATED: unknown name or wrong password (not said which), or
-    wrong device secret. RESOURCE_EXHAUSTED: too many attempts, with retry-after. UNAVAILABLE: the database does not answer.
+    wrong device secret. RESOURCE_EXHAUSTED: too many attempts, with retry-after. UNAVAILABLE: the database does not answer, or
+    too many passwords are being checked.
     """
     RefreshSession: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.RefreshSessionRequest, _catalog_service_pb2.RefreshSessionResponse]  # type: ignore[assignment]
     """A new access token and a new refresh token for a refresh token. The answer may be lost: the previous token is taken once
@@ -231,7 +233,7 @@ class SessionServiceAsyncStub(SessionServiceStub):
     """
     EndSession: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.EndSessionRequest, _catalog_service_pb2.EndSessionResponse]  # type: ignore[assignment]
     """Logs out: the refresh token is void at once, access tokens when they expire. Ended before is no error.
-    UNAVAILABLE: the database does not answer.
+    UNAUTHENTICATED: it was never a token of this mesh. UNAVAILABLE: the database does not answer.
     """
 
 class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
@@ -245,7 +247,8 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
     ) -> _typing.Union[_catalog_service_pb2.CreateSessionResponse, _abc.Awaitable[_catalog_service_pb2.CreateSessionResponse]]:
         """Logs in, with a password or as a device without an account.
         INVALID_ARGUMENT: a field is missing or malformed. UNAUTHENTICATED: unknown name or wrong password (not said which), or
-        wrong device secret. RESOURCE_EXHAUSTED: too many attempts, with retry-after. UNAVAILABLE: the database does not answer.
+        wrong device secret. RESOURCE_EXHAUSTED: too many attempts, with retry-after. UNAVAILABLE: the database does not answer, or
+        too many passwords are being checked.
         """
 
     @_abc_1.abstractmethod
@@ -266,7 +269,7 @@ class SessionServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.EndSessionResponse, _abc.Awaitable[_catalog_service_pb2.EndSessionResponse]]:
         """Logs out: the refresh token is void at once, access tokens when they expire. Ended before is no error.
-        UNAVAILABLE: the database does not answer.
+        UNAUTHENTICATED: it was never a token of this mesh. UNAVAILABLE: the database does not answer.
         """
 
 def add_SessionServiceServicer_to_server(servicer: SessionServiceServicer, server: _typing.Union[_grpc.Server, _aio.Server]) -> None: ...
@@ -323,7 +326,7 @@ class CatalogAdminServiceStub:
     anew. RESOURCE_EXHAUSTED: too many watchers. UNAVAILABLE: the database does not answer.
     """
     SetUser: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.SetUserRequest, _catalog_service_pb2.SetUserResponse]
-    """Makes an account, or sets the password of one.
+    """Makes an account, or with `replace` sets the password of one that may exist.
     INVALID_ARGUMENT: name or password malformed. ALREADY_EXISTS: the name is taken and `replace` is false.
     UNAVAILABLE: the database does not answer.
     """
@@ -378,7 +381,7 @@ class CatalogAdminServiceAsyncStub(CatalogAdminServiceStub):
     anew. RESOURCE_EXHAUSTED: too many watchers. UNAVAILABLE: the database does not answer.
     """
     SetUser: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.SetUserRequest, _catalog_service_pb2.SetUserResponse]  # type: ignore[assignment]
-    """Makes an account, or sets the password of one.
+    """Makes an account, or with `replace` sets the password of one that may exist.
     INVALID_ARGUMENT: name or password malformed. ALREADY_EXISTS: the name is taken and `replace` is false.
     UNAVAILABLE: the database does not answer.
     """
@@ -484,7 +487,7 @@ class CatalogAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _catalog_service_pb2.SetUserRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.SetUserResponse, _abc.Awaitable[_catalog_service_pb2.SetUserResponse]]:
-        """Makes an account, or sets the password of one.
+        """Makes an account, or with `replace` sets the password of one that may exist.
         INVALID_ARGUMENT: name or password malformed. ALREADY_EXISTS: the name is taken and `replace` is false.
         UNAVAILABLE: the database does not answer.
         """
