@@ -68,15 +68,17 @@ class Terms:
 def terms(entry: Entry) -> Terms:
     """The terms of an entry."""
     titles = _forms(entry.title)
-    names = {form for name in (*entry.artists, *entry.aliases) for form in _forms(name)}
-    credit = normalise.key(" ".join(entry.artists))
-    both = {part for artist in names | {credit} for title in titles for part in (artist + title, title + artist)}
+    names = {form for name in entry.artists for form in _forms(name)}
+    if len(entry.artists) > 1:
+        names.add(normalise.key(" ".join(entry.artists)))
+    both = {part for name in names for title in titles for part in (name + title, title + name)}
+    aliases = {form for name in entry.aliases for form in _forms(name)}
     words = _words_of((entry.title, *entry.artists, *entry.aliases))
     # Aliases are found by their words; as beginnings of every song of their artist they would fill the index.
     begun = {form for name in (entry.title, *entry.artists) for form in _forms(name)}
     return Terms(
         exact_titles=frozenset(map(_joined, titles)),
-        exact_names=frozenset(map(_joined, names | both | {credit} if names else ())),
+        exact_names=frozenset(map(_joined, names | both | aliases)),
         beginnings=frozenset(form[:chars] for form in begun for chars in range(1, _chars(form, BEGINNING_CHARS_MAX))),
         words=frozenset(words),
         starts=frozenset(start for word in words for start in starts(word)),

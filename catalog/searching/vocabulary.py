@@ -20,7 +20,7 @@ STEM_CHARS_MAX = 7
 _STEM_CHARS_MIN = 4
 # Not part of any word: the normaliser removes it.
 _BETWEEN = "\x1f"
-_WORDS_MAX = 40
+WORDS_MAX = 40
 _STARTS_MAX = 12
 # So many words of a query are guessed at: the unknown ones, or else the rarest.
 _UNKNOWN_MAX = 8
@@ -87,7 +87,7 @@ def guess(word: str, known: Dictionary, *, last: bool, alone: bool) -> Guess:
         elif count := known.count(stem):
             words[stem] = count
     words = {other: count for other, count in words.items() if not alone or spelling.may_mean(word, other)}
-    whole = _closest(word, words, spelling.distance, _WORDS_MAX)
+    whole = _closest(word, words, spelling.distance, WORDS_MAX)
     if not last:
         return Guess(whole)
     if len(word) < STEM_CHARS_MAX:

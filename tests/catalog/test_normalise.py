@@ -116,3 +116,8 @@ def test_a_query_that_is_the_name_asks_only_for_words_of_the_name(name: str) -> 
 @given(st.text(max_size=2000))
 def test_key_is_bounded(name: str) -> None:
     assert len(normalise.key(name)) <= normalise.KEY_CHARS_MAX
+
+
+@given(st.text(alphabet=st.characters(max_codepoint=127), max_size=40))
+def test_ascii_takes_a_shorter_way_to_the_same_key(name: str) -> None:
+    assert normalise.key(f"a {name} é") == f"a {normalise.key(f'b {name}')[2:]} e".replace("  ", " ")
