@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
+from reprise.cli import curation_app, index_app, user_app
 from reprise.cli import folder as folders
-from reprise.cli import index_app, user_app
 from reprise.cli.narrator import Narrator
 from reprise.cli.options import Data, Json
 from reprise.cli.plan import Shape
@@ -25,6 +25,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(index_app.app)
+app.add_typer(curation_app.app)
 app.add_typer(user_app.app, name="user")
 app.add_typer(user_app.sessions)
 

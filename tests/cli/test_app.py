@@ -60,6 +60,10 @@ def test_down_without_a_mesh_is_no_error(tmp_path: Path) -> None:
         (("release", "x", "--at", "tomorrow"), "'tomorrow'"),
         (("prewarm", "x", "--whole"), "--at now"),
         (("import", ".", "--release-at", "2020-01-01T00:00Z"), "2020-01-01T00:00Z is over"),
+        (("takedown", "x"), "--reason TEXT"),
+        (("takedown", "x", "--release", "y", "--reason", "z"), "--release ID"),
+        (("takedown", "x", "--reason", "z", "--restore"), "--restore"),
+        (("merge", "label", "x", "y"), "label"),
         (("dance",), "dance"),
     ],
     ids=lambda value: value[0] + value[-1] if isinstance(value, tuple) else "",
@@ -76,7 +80,21 @@ def test_a_wrong_command_line_names_the_value_and_exits_2(
 def test_help_names_every_command() -> None:
     done = reprise("--help")
     assert done.returncode == 0
-    for command in ("up", "down", "import", "search", "play", "status", "drain", "prewarm", "purge", "release"):
+    for command in (
+        "up",
+        "down",
+        "import",
+        "search",
+        "play",
+        "status",
+        "drain",
+        "prewarm",
+        "purge",
+        "release",
+        "takedown",
+        "merge",
+        "alias",
+    ):
         assert f" {command} " in done.stdout, command
 
 
