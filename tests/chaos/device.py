@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 CALL_S_MAX = 8.0
 PACE_S = 0.03
-AWAY_CHANCE, AWAY_ACTIONS_MAX = 0.05, 5
+AWAY_CHANCE, AWAY_ACTIONS_MAX = 0.15, 3
 # What a client tries again at another catalog.
 PASSING = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED)
 
@@ -86,7 +86,8 @@ class Device:
                 await self._save(save, base)
         elif chance < 0.45:
             await self._save(self._make(is_action=True), self._revision)
-        elif chance < 0.7:
+            await self.read(self.rng.choice(self.catalogs))
+        elif chance < 0.8:
             await self._save(self._make(is_action=False), self._revision)
         else:
             await self.read(self.rng.choice(self.catalogs))

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 NAME = "catalog"
 READY_S_MAX = 60.0
+# A standby has everything, and shows it later than a read waits: without its token a listener would not see its own save.
+SHOWS_LATE = "recovery_min_apply_delay=150ms"
 
 
 @dataclass
@@ -161,7 +163,7 @@ class World:
 async def world(folder: Path) -> AsyncIterator[World]:
     """A world whose catalogs are not started yet: whoever asks for it fills the database first."""
     with ExitStack() as stack:
-        servers = stack.enter_context(replicated(folder))
+        servers = stack.enter_context(replicated(folder, SHOWS_LATE))
         (port,) = free_ports(1)
         log_path = folder / "valkey.log"
         valkey = Valkey(directory=folder / "valkey", port=port, password=secrets.token_hex(16), log_path=log_path)
