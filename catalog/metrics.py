@@ -9,7 +9,7 @@ class CatalogMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
         self.searches = Counter(
             "reprise_catalog_searches_total",
-            "First pages by who answered, index or database, and the tier of their best hit, or none",
+            "First pages by who answered, index or database, and the tier of their best hit, none, or busy when refused",
             ["backend", "tier"],
             registry=registry,
         )

@@ -13,7 +13,7 @@ from catalog.database import Database
 from catalog.metrics import CatalogMetrics
 from catalog.model import Artist, Release
 from catalog.searching import documents, prefixes
-from catalog.searching.backend import NO_FILTERS, Ask, Filters, Place, SearchIndex, Tier
+from catalog.searching.backend import NO_FILTERS, Ask, Busy, Filters, Place, SearchIndex, Tier
 from catalog.searching.prefixes import Lane, Stand
 from catalog.searching.shown import load_shown
 from reprise.errors import Unavailable
@@ -101,6 +101,9 @@ class Search:
             return await self._from_database(ask, page_size, after)
         try:
             return await self._from_index(self._index, ask, page_size, after)
+        except Busy:
+            self._metrics.searches.labels(INDEX, "busy").inc()
+            raise
         except Unavailable:
             if after is not None:
                 raise

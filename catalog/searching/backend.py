@@ -9,7 +9,7 @@ from typing import Protocol
 from catalog.model import EntityKind
 from catalog.query import Query
 from catalog.searching.documents import Entry
-from reprise.errors import InvalidRequest
+from reprise.errors import InvalidRequest, Unavailable
 
 # How deep a listener may page into one query.
 DEPTH_MAX = 1000
@@ -101,8 +101,12 @@ class Found:
     releases: tuple[uuid.UUID, ...] = ()
 
 
+class Busy(Unavailable):
+    """More searches at once than an engine takes. Nobody else is asked instead: there is load enough."""
+
+
 class SearchIndex(Protocol):
-    """Reads. An engine that cannot answer now raises Unavailable: never a wrong or empty answer."""
+    """Reads. An engine that cannot answer now raises Unavailable (Busy, when it is load): never a wrong or empty answer."""
 
     async def find(self, ask: Ask, count: int, after: Place | None) -> Found:
         """At most `count` songs behind `after`. Fewer mean that there are no more, or that DEPTH_MAX is reached."""

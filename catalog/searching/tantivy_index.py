@@ -8,7 +8,7 @@ import asyncio
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from catalog.searching.backend import Ask, Found, Place
+from catalog.searching.backend import Ask, Busy, Found, Place
 from catalog.searching.tantivy_reading import Reading
 from reprise.errors import Unavailable
 
@@ -37,12 +37,12 @@ class TantivyIndex:
         self._path = folder
 
     async def find(self, ask: Ask, count: int, after: Place | None) -> Found:
-        """At most `count` songs behind `after`. Raises Unavailable: no index yet, or too many searches at once."""
+        """At most `count` songs behind `after`. Raises Unavailable (no index yet) or Busy."""
         reading = self._reading
         if reading is None:
             raise Unavailable("there is no search index yet", retry_after_s=1)
         if self._under_way >= self._under_way_max:
-            raise Unavailable(f"{self._under_way} searches are under way already: try again", retry_after_s=1)
+            raise Busy(f"{self._under_way} searches are under way already: try again", retry_after_s=1)
         self._under_way += 1
         search = asyncio.get_running_loop().run_in_executor(self._threads, reading.find, ask, count, after)
         # Counted until it ends, also when nobody waits for it any longer.

@@ -10,7 +10,7 @@ from catalog.database import Database
 from catalog.metrics import CatalogMetrics
 from catalog.publish import Publisher
 from catalog.search import Page, Search
-from catalog.searching.backend import Ask, Filters, Found, Hit, Place, Tier
+from catalog.searching.backend import Ask, Busy, Filters, Found, Hit, Place, Tier
 from reprise.errors import InvalidRequest, Unavailable
 from reprise.types.v1.types_pb2 import Song
 from tests.catalog import songbook
@@ -30,12 +30,12 @@ class ShelfIndex:
 
     def __init__(self) -> None:
         self.songs: Sequence[uuid.UUID] = ()
-        self.down = False
+        self.trouble: Unavailable | None = None
         self.asked: list[Ask] = []
 
     async def find(self, ask: Ask, count: int, after: Place | None) -> Found:
-        if self.down:
-            raise Unavailable("the shelf is away")
+        if self.trouble:
+            raise self.trouble
         self.asked.append(ask)
         start = after.shown if after else 0
         places = [(id_, Place(Tier.WORDS, 100 - at, id_, at + 1)) for at, id_ in enumerate(self.songs)]
@@ -97,7 +97,7 @@ async def test_songs_that_the_index_knows_and_the_database_does_not_are_left_out
 async def test_without_the_index_the_database_answers_and_says_so(
     indexed: Search, index: ShelfIndex, library: list[uuid.UUID], registry: CollectorRegistry
 ) -> None:
-    index.down = True
+    index.trouble = Unavailable("the shelf is away")
     page = await indexed.search("bjork", 10, "")
     assert (titles(page), page.partial) == (["Bjork", "Army of Me", "Hyperballad"], True)
     assert [artist.name for artist in page.artists] == ["Björk"]
@@ -144,14 +144,24 @@ async def test_pages_of_the_database_show_every_song_once(search: Search, librar
     assert found == ["Bjork", "Army of Me", "Hyperballad", "Yesterday"]
 
 
+async def test_a_busy_index_is_not_replaced_by_the_database(
+    indexed: Search, index: ShelfIndex, registry: CollectorRegistry
+) -> None:
+    index.trouble = Busy("64 searches are under way")
+    with pytest.raises(Busy):
+        await indexed.search("bjork", 10, "")
+    labels = {"backend": "index", "tier": "busy"}
+    assert registry.get_sample_value("reprise_catalog_searches_total", labels) == 1
+
+
 async def test_a_list_goes_on_with_who_began_it(indexed: Search, index: ShelfIndex, library: list[uuid.UUID]) -> None:
     index.songs = library
     by_index = (await indexed.search("b", 1, "")).next_cursor
-    index.down = True
+    index.trouble = Unavailable("the shelf is away")
     by_database = (await indexed.search("b", 1, "")).next_cursor
     with pytest.raises(Unavailable):
         await indexed.search("b", 1, by_index)
-    index.down = False
+    index.trouble = None
     page = await indexed.search("b", 1, by_database)
     assert (titles(page), page.partial) == (["Army of Me"], True)
 

@@ -76,8 +76,10 @@ class CatalogServiceServicer:
 
     def Search(self, request, context):
         """Songs that match a query, best first; on the first page also the artists and releases that match best.
-        INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours, malformed filter, or over
-        1000 songs deep. UNAVAILABLE: neither the search index nor the database answers.
+        The list ends after 1000 songs.
+        INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours, or malformed filter.
+        UNAVAILABLE: too many searches at once, neither the search index nor the database answers, or the search index that
+        began this list is away.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

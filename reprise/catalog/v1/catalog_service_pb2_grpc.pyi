@@ -33,8 +33,10 @@ class CatalogServiceStub:
     def __new__(cls, channel: _aio.Channel) -> CatalogServiceAsyncStub: ...
     Search: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.SearchRequest, _catalog_service_pb2.SearchResponse]
     """Songs that match a query, best first; on the first page also the artists and releases that match best.
-    INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours, malformed filter, or over
-    1000 songs deep. UNAVAILABLE: neither the search index nor the database answers.
+    The list ends after 1000 songs.
+    INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours, or malformed filter.
+    UNAVAILABLE: too many searches at once, neither the search index nor the database answers, or the search index that
+    began this list is away.
     """
     Browse: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.BrowseRequest, _catalog_service_pb2.BrowseResponse]
     """One page of artists, releases, genres or songs, optionally of one artist, release or genre.
@@ -74,8 +76,10 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     def __init__(self, channel: _aio.Channel) -> None: ...
     Search: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.SearchRequest, _catalog_service_pb2.SearchResponse]  # type: ignore[assignment]
     """Songs that match a query, best first; on the first page also the artists and releases that match best.
-    INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours, malformed filter, or over
-    1000 songs deep. UNAVAILABLE: neither the search index nor the database answers.
+    The list ends after 1000 songs.
+    INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours, or malformed filter.
+    UNAVAILABLE: too many searches at once, neither the search index nor the database answers, or the search index that
+    began this list is away.
     """
     Browse: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.BrowseRequest, _catalog_service_pb2.BrowseResponse]  # type: ignore[assignment]
     """One page of artists, releases, genres or songs, optionally of one artist, release or genre.
@@ -118,8 +122,10 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.SearchResponse, _abc.Awaitable[_catalog_service_pb2.SearchResponse]]:
         """Songs that match a query, best first; on the first page also the artists and releases that match best.
-        INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours, malformed filter, or over
-        1000 songs deep. UNAVAILABLE: neither the search index nor the database answers.
+        The list ends after 1000 songs.
+        INVALID_ARGUMENT: query empty or over 200 characters, page_size over 100, cursor not ours, or malformed filter.
+        UNAVAILABLE: too many searches at once, neither the search index nor the database answers, or the search index that
+        began this list is away.
         """
 
     @_abc_1.abstractmethod

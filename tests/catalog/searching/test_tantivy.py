@@ -341,7 +341,7 @@ async def test_searches_at_once_are_bounded(tmp_path: Path) -> None:
     first = index.find(ask, 5, None)
     second = index.find(ask, 5, None)
     outcomes = await asyncio.gather(first, second, return_exceptions=True)
-    assert [type(outcome).__name__ for outcome in outcomes] == ["Found", "Unavailable"]
+    assert [type(outcome).__name__ for outcome in outcomes] == ["Found", "Busy"]
     assert len((await index.find(ask, 5, None)).hits) == 1
     index.close()
 
