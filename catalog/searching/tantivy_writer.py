@@ -16,10 +16,11 @@ from catalog.searching import documents, vocabulary
 from catalog.searching import tantivy_schema as ts
 from catalog.searching.documents import Entry
 from catalog.searching.tiers import Field
-from reprise.errors import Conflict
+from reprise.errors import Conflict, DataCorrupt
 
 WRITER_BYTES = 192 << 20
 _KNOWN_STEMS_MAX = 1 << 20
+_FRESH_MAX = 1 << 21
 
 
 def _now_ms() -> int:
@@ -35,12 +36,7 @@ class TantivyWriter:
     def __init__(self, path: Path, now_ms: Callable[[], int] = _now_ms) -> None:
         self._now_ms = now_ms
         self._schema = ts.schema()
-        exists = tantivy.Index.exists(str(path))
-        self._index = (
-            tantivy.Index(self._schema, str(path), sort_by_field=ts.RANK, sort_order=tantivy.Order.Desc)
-            if not exists
-            else tantivy.Index.open(str(path))
-        )
+        exists, self._index = _open(path, self._schema)
         self._index.config_reader("manual")
         try:
             self._writer = self._index.writer(WRITER_BYTES, 1)
@@ -50,7 +46,7 @@ class TantivyWriter:
         self._checkpoint = ""
         if exists:
             self._checkpoint = ts.check(ts.read_stamp(self._searcher, self._index.schema), path).checkpoint
-        # Ids that are surely not in the index yet need no deletion.
+        # Of a new index, the ids that are in it: others need no deletion. None when that is not known.
         self._fresh: set[bytes] | None = None if exists else set()
         self._known_stems: set[str] = set()
 
@@ -87,6 +83,8 @@ class TantivyWriter:
     def _delete(self, entity_id: bytes) -> None:
         if self._fresh is not None and entity_id not in self._fresh:
             self._fresh.add(entity_id)
+            if len(self._fresh) > _FRESH_MAX:
+                self._fresh = None
         else:
             self._writer.delete_documents_by_query(ts.id_query(self._schema, entity_id))
 
@@ -98,6 +96,16 @@ class TantivyWriter:
         unknown = wanted - self._known_stems
         self._known_stems |= wanted
         return [stem for stem in unknown if not self._searcher.doc_freq(ts.NEAR, vocabulary.entry(stem))]
+
+
+def _open(path: Path, schema: tantivy.Schema) -> tuple[bool, tantivy.Index]:
+    """Whether there is an index, and it, or a new one. Raises DataCorrupt."""
+    try:
+        if tantivy.Index.exists(str(path)):
+            return True, tantivy.Index.open(str(path))
+        return False, tantivy.Index(schema, str(path), sort_by_field=ts.RANK, sort_order=tantivy.Order.Desc)
+    except ValueError as error:
+        raise DataCorrupt(f"the search index in {path.name} cannot be read: {error}") from None
 
 
 def _document(entry: Entry, terms: documents.Terms, now_ms: int) -> tantivy.Document:

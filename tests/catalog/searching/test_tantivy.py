@@ -321,6 +321,8 @@ def test_what_is_no_index_is_named(tmp_path: Path) -> None:
     (tmp_path / "meta.json").write_text("{}")
     with pytest.raises(DataCorrupt, match="cannot be read"):
         Reading.open(tmp_path)
+    with pytest.raises(DataCorrupt, match="cannot be read"):
+        TantivyWriter(tmp_path)
 
 
 async def test_without_an_index_it_is_unavailable(tmp_path: Path) -> None:
