@@ -30,6 +30,12 @@ _POINTERS = sa.text(f"""
     SELECT user_id, recording_id, device_id, 0, finished, now() FROM {_ROWS}
     ORDER BY user_id COLLATE "C", recording_id ON CONFLICT DO NOTHING
 """)  # noqa: S608 - parts of our own
+# Those that `_TOUCH` may write: later, with points locked, it would be too late to wait for an action.
+_LOCK = sa.text(f"""
+    SELECT FROM progress_pointer JOIN {_ROWS} USING (user_id, recording_id, device_id)
+    WHERE progress_pointer.finished <> beat.finished OR played_at < now() - interval '10 minutes'
+    ORDER BY user_id, recording_id FOR UPDATE OF progress_pointer
+""")
 _POINTS = sa.text(f"""
     INSERT INTO progress (user_id, recording_id, device_id, epoch, sequence, position_ms, finished, revision, saved_at)
     SELECT user_id, recording_id, device_id, epoch, sequence, position_ms, finished, 0, now() FROM {_ROWS}
@@ -68,8 +74,10 @@ async def write(connection: AsyncConnection, beats: Sequence[Beat]) -> int:
     rows = await _known(connection, beats)
     if not rows:
         return 0
-    await connection.execute(_POINTERS, _columns(rows.items()))
-    written = (await connection.execute(_POINTS, _columns(rows.items()))).all()
+    columns = _columns(rows.items())
+    await connection.execute(_POINTERS, columns)
+    await connection.execute(_LOCK, columns)
+    written = (await connection.execute(_POINTS, columns)).all()
     if not written:
         return 0
     await connection.execute(_TOUCH, _ids(written) | {"devices": [row.device_id for row in written]})

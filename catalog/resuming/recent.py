@@ -1,7 +1,7 @@
 """The songs that a listener played, the last one first, along an index: any page costs what the first does."""
 
 import uuid
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -38,7 +38,10 @@ class Rows:
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """Whose songs, how many, and after what; songs of `saves`, which the database does not have yet, come first."""
+    """Whose songs, how many, and after what; songs of `saves`, which the database does not have yet, come first.
+
+    A position is how many of those were passed, then the moment and the song of the last row, -1 and "" before the first.
+    """
 
     user_id: str
     count: int
@@ -49,35 +52,38 @@ class Asked:
 
 async def load_recent(connection: AsyncConnection, asked: Asked) -> Rows:
     """A page."""
+    passed, played_us, last_id = asked.after or (0, -1, "")
     saved = {save.point.song_id: await canonical(connection, save.point.song_id) for save in reversed(asked.saves)}
-    first = [] if asked.after else await _saved_points(connection, asked, saved)
-    left = asked.count - len(first)
-    rows = (await connection.execute(_select(asked, set(saved.values())).limit(left + 1))).all()
+    songs = list(dict.fromkeys(saved.values()))
+    points: list[Point] = []
+    while len(points) < asked.count and int(passed) < len(songs):
+        point = await _saved_point(connection, asked, saved, songs[int(passed)])
+        points += [point] if asked.include_finished or not point.finished else []
+        passed = int(passed) + 1
+    left = asked.count - len(points)
+    rows = (await connection.execute(_select(asked, songs, played_us, last_id).limit(left + 1))).all()
     shown = rows[:left]
-    points = first + [point_of(row) for row in shown]
-    cards = await load_cards(connection, [uuid.UUID(point.song_id) for point in points])
-    entries = [Entry(cards[song], point) for point in points if (song := uuid.UUID(point.song_id)) in cards]
-    if len(rows) <= left:
+    entries = await _entries(connection, points + [point_of(row) for row in shown])
+    if len(rows) <= left and int(passed) >= len(songs):
         return Rows(entries, ())
-    # Without room beside the first ones, the rest goes on before the first row: nothing was played later than that.
-    last = shown[-1] if shown else None
-    return Rows(
-        entries, _position(last.played_at, last.recording_id) if last else _position(_later(rows[0]), uuid.UUID(int=0))
-    )
+    if shown:
+        played_us, last_id = (shown[-1].played_at - _EPOCH) // _MICROSECOND, str(shown[-1].recording_id)
+    return Rows(entries, (passed, played_us, last_id))
 
 
-async def _saved_points(connection: AsyncConnection, asked: Asked, saved: dict[str, uuid.UUID]) -> list[Point]:
-    points = []
-    for song_id in list(dict.fromkeys(saved.values()))[: asked.count]:
-        mine = [save for save in asked.saves if saved[save.point.song_id] == song_id]
-        state = (await load_state(connection, asked.user_id, song_id)).with_all(mine)
-        point = state.in_order()[0]
-        if asked.include_finished or not point.finished:
-            points.append(point)
-    return points
+async def _entries(connection: AsyncConnection, points: Sequence[Point]) -> list[Entry]:
+    cards = await load_cards(connection, [uuid.UUID(point.song_id) for point in points])
+    return [Entry(cards[song], point) for point in points if (song := uuid.UUID(point.song_id)) in cards]
 
 
-def _select(asked: Asked, without: Collection[uuid.UUID]) -> sa.Select[Any]:
+async def _saved_point(
+    connection: AsyncConnection, asked: Asked, saved: Mapping[str, uuid.UUID], song_id: uuid.UUID
+) -> Point:
+    mine = [save for save in asked.saves if saved[save.point.song_id] == song_id]
+    return (await load_state(connection, asked.user_id, song_id)).with_all(mine).in_order()[0]
+
+
+def _select(asked: Asked, without: Collection[uuid.UUID], played_us: str | int, last_id: str | int) -> sa.Select[Any]:
     pointer, progress = t.progress_pointer.c, t.progress.c
     is_pointed = sa.and_(
         pointer.user_id == progress.user_id,
@@ -96,20 +102,10 @@ def _select(asked: Asked, without: Collection[uuid.UUID]) -> sa.Select[Any]:
         statement = statement.where(pointer.recording_id.not_in(without))
     if not asked.include_finished:
         statement = statement.where(sa.not_(pointer.finished))
-    if asked.after:
-        played_us, song_id = asked.after
+    if last_id:
         place = sa.tuple_(
             sa.literal(_EPOCH + int(played_us) * _MICROSECOND, pointer.played_at.type),
-            sa.literal(uuid.UUID(str(song_id)), sa.Uuid()),
+            sa.literal(uuid.UUID(str(last_id)), sa.Uuid()),
         )
         statement = statement.where(sa.tuple_(pointer.played_at, pointer.recording_id) < place)
     return statement
-
-
-def _later(row: sa.Row[Any]) -> datetime:
-    played_at: datetime = row.played_at
-    return played_at + _MICROSECOND
-
-
-def _position(played_at: datetime, song_id: uuid.UUID) -> Position:
-    return (played_at - _EPOCH) // _MICROSECOND, str(song_id)

@@ -115,11 +115,11 @@ async def test_the_device_silent_longest_makes_room(resume: Resume, user: str, s
 
 
 async def test_actions_at_once_take_turns(resume: Resume, user: str, song_id: str) -> None:
-    saves = [save(song_id, device, (1, sequence)) for sequence in range(1, 11) for device in ("phone", "car", "desk")]
+    saves = [save(song_id, device, (1, sequence)) for sequence in range(1, 5) for device in ("phone", "car", "desk")]
     results = await asyncio.gather(*(resume.save(user, one) for one in saves), return_exceptions=True)
     assert all(isinstance(result, Saved | Conflict) for result in results)
     kept = await points(resume, user, song_id)
-    assert {(point.device_id, point.sequence) for point in kept} == {(d, 10) for d in ("phone", "car", "desk")}
+    assert {(point.device_id, point.sequence) for point in kept} == {(d, 4) for d in ("phone", "car", "desk")}
     accepted = [result.point.revision for result in results if isinstance(result, Saved)]
     assert sorted(accepted) == list(range(1, len(accepted) + 1))
 
@@ -160,7 +160,7 @@ _saves = st.lists(
 )
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(saves=_saves)
 async def test_the_database_keeps_what_the_rules_say(resume: Resume, song_id: str, saves: list[Save]) -> None:
     user, state = f"listener-{secrets.token_hex(8)}", State()

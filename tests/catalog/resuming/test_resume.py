@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -62,7 +63,7 @@ def test_the_same_save_again_changes_nothing(offered: list[Save], data: st.DataO
 
 
 @given(st.lists(saves, min_size=1), st.randoms())
-def test_any_order_of_arrival_keeps_each_devices_greatest(offered: list[Save], random) -> None:  # type: ignore[no-untyped-def]
+def test_any_order_of_arrival_keeps_each_devices_greatest(offered: list[Save], random: Random) -> None:
     greatest = {device: [s.point.place for s in offered if s.point.device_id == device] for device in DEVICES}
     random.shuffle(offered)
     state = State()
@@ -79,7 +80,7 @@ spooled = st.lists(st.tuples(st.sampled_from(DEVICES), st.sampled_from(["one", "
 @given(spooled, st.randoms(), st.integers(1, 3))
 def test_two_spools_replayed_in_any_order_lose_nothing_and_pass_no_newer_action(
     acted: Sequence[tuple[str, str, bool]],
-    random,  # type: ignore[no-untyped-def]
+    random: Random,
     passes: int,
 ) -> None:
     """Devices act while both catalogs are cut off, some again when the database is back, before the spools are replayed."""
