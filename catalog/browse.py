@@ -1,54 +1,55 @@
 """Lists of artists, releases, genres and songs, page by page.
 
-Every list is walked along an index from the last key shown: no OFFSET and no count, so the thousandth page costs what the first
-does. "Newest" is the order of ids, which are UUIDv7. Releases and songs are listed from their moment on; artists and genres,
-which have none, as soon as they are known.
+Every list is walked along an index from the last key shown, entries and what is shown of them by one statement: no OFFSET and
+no count, so the thousandth page costs what the first does. Most lists are shelves (see `shelves`); the songs of a release are
+its tracks, of which there are few. "Newest" is the order of ids, which are UUIDv7. A list by popularity may show an entry
+twice, or not at all, when that moves while somebody walks by.
 """
 
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from catalog import cursors
+from catalog import cursors, redirects
 from catalog import tables as t
-from catalog.availability import is_out
+from catalog.availability import is_visible
+from catalog.browse_entries import Entry, read_entries, with_entries
 from catalog.database import Database
-from catalog.listing import Filter, Kind, Listing
-from catalog.model import Artist, Genre, Release, Song
-from catalog.songs import load_releases, load_songs
+from catalog.list_sizes import ListSizes
+from catalog.listing import Filter, Listing, Order
+from catalog.model import EntityKind
 from reprise.errors import NotFound
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Entries of the kind asked for, and the cursor of the next page or empty."""
+    """Entries of the kind asked for, the cursor of the next page or empty, and about how many the whole list has."""
 
-    entries: Sequence[Artist | Release | Genre | Song]
+    entries: Sequence[Entry]
     next_cursor: str
+    total_estimate: int
 
 
 @dataclass(frozen=True, slots=True)
 class _Walk:
-    """A list as a query: which rows, and the columns that order them, the last of them unique."""
+    """A list as a query: which rows, and the columns that order them, the last of them the unique `entity_id`."""
 
-    ids: sa.Select[Any]
-    order: tuple[sa.Column[Any], ...]
-    descending: bool = False
-
-
-_TABLES = {Filter.ARTIST: t.artist, Filter.RELEASE: t.release, Filter.GENRE: t.genre}
+    rows: sa.Select[Any]
+    order: tuple[sa.ColumnElement[Any], ...]
+    descending: bool
 
 
 class Browse:
-    """Answers listings. Holds no state but the key that signs cursors."""
+    """Answers listings. Holds the key that signs cursors, and for a while how long lists were."""
 
     def __init__(self, database: Database, cursor_key: bytes) -> None:
         self._database = database
         self._cursor_key = cursor_key
+        self._sizes = ListSizes()
 
     async def browse(self, listing: Listing, page_size: int, cursor: str) -> Page:
         """A page of `listing`. Raises InvalidRequest, NotFound (the filter's id) or Unavailable."""
@@ -58,95 +59,108 @@ class Browse:
     async def _page(
         self, connection: AsyncConnection, listing: Listing, after: cursors.Position | None, page_size: int
     ) -> Page:
-        if listing.filter is not None:
-            await _check_exists(connection, listing)
-        walk = _walk(listing)
-        rows = (await connection.execute(_next_rows(walk, after, page_size + 1))).all()
+        rows = await _rows(connection, listing, after, page_size + 1)
+        meant = listing
+        if not rows and listing.filter is not None:
+            # Only here, so that no other page pays for it: a cursor of before a merge goes on too.
+            meant = await _meant(connection, listing)
+            rows = await _rows(connection, meant, after, page_size + 1) if meant != listing else rows
         shown = rows[:page_size]
-        entries = await _ENTRIES[listing.kind](connection, [row[-1] for row in shown])
-        if len(rows) <= page_size:
-            return Page(entries, "")
-        position = tuple(str(value) if isinstance(value, uuid.UUID) else value for value in shown[-1])
-        return Page(entries, cursors.seal(self._cursor_key, listing.scope, position))
+        entries = await read_entries(connection, listing.kind, shown)
+        is_last = len(rows) <= page_size
+        if is_last and after is None:
+            return Page(entries, "", len(entries))
+        estimate = await self._sizes.estimate(connection, meant)
+        if is_last:
+            return Page(entries, "", max(estimate, len(entries)))
+        position = cursors.seal(self._cursor_key, listing.scope, _position(listing, shown[-1]))
+        return Page(entries, position, max(estimate, len(rows)))
 
 
-async def _check_exists(connection: AsyncConnection, listing: Listing) -> None:
-    assert listing.filter is not None
-    table = _TABLES[listing.filter]
-    known = sa.select(table.c.id).where(table.c.id == listing.filter_id)
-    if listing.filter is Filter.RELEASE:
-        known = known.where(is_out(t.release.c.available_from))
-    if (await connection.execute(known)).first() is None:
-        raise NotFound(f"no such {listing.filter.value}: {listing.filter_id}")
-
-
-def _walk(listing: Listing) -> _Walk:
-    by_key, by_id = _ORDERS[listing.kind]
-    rows = sa.select()
-    # The songs of a release come out with it, and `_check_exists` has asked for that.
-    if listing.kind in _AVAILABLE and listing.filter is not Filter.RELEASE:
-        rows = rows.where(is_out(_AVAILABLE[listing.kind]))
-    if listing.filter is Filter.ARTIST:
-        names = t.artist_credit_name.c
-        owner = t.release if listing.kind is Kind.RELEASES else t.recording
-        credits_ = sa.select(names.credit_id).where(names.artist_id == listing.filter_id)
-        rows = rows.where(owner.c.credit_id.in_(credits_))
-    elif listing.filter is Filter.GENRE:
-        link = t.recording_genre.c
-        rows = rows.where(link.genre_id == listing.filter_id, link.recording_id == t.recording.c.id)
-        by_key, by_id = (link.title_key, link.recording_id), (link.recording_id,)
-    elif listing.filter is Filter.RELEASE:
-        link = t.track.c
-        rows = rows.where(link.release_id == listing.filter_id)
-        by_key, by_id = (link.disc_number, link.track_number, link.recording_id), (link.recording_id,)
-    return _Walk(rows, by_id if listing.newest else by_key, descending=listing.newest)
-
-
-def _next_rows(walk: _Walk, after: cursors.Position | None, count: int) -> sa.Select[Any]:
-    """The next rows of a walk: the columns of its order, the id last."""
-    statement = walk.ids.add_columns(*walk.order)
+async def _rows(
+    connection: AsyncConnection, listing: Listing, after: cursors.Position | None, count: int
+) -> Sequence[Any]:
+    walk = _tracks(listing) if listing.filter is Filter.RELEASE else _shelf(listing)
+    statement = walk.rows.add_columns(*walk.order)
     if after is not None:
         place = sa.tuple_(
-            *(sa.literal(value, column.type) for value, column in zip(_typed(after), walk.order, strict=True))
+            *(sa.literal(value, key.type) for value, key in zip(_place(listing, after), walk.order, strict=True))
         )
         keys = sa.tuple_(*walk.order)
         statement = statement.where(keys < place if walk.descending else keys > place)
-    order = [column.desc() for column in walk.order] if walk.descending else list(walk.order)
-    return statement.order_by(*order).limit(count)
+    order = [column.desc() for column in walk.order] if walk.descending else walk.order
+    page = statement.order_by(*order).limit(count).subquery("page")
+    again = [page.c[str(column.key)] for column in walk.order]
+    ordered = [column.desc() for column in again] if walk.descending else again
+    found: Sequence[Any] = (await connection.execute(with_entries(listing.kind, page).order_by(*ordered))).all()
+    return found
 
 
-def _typed(position: cursors.Position) -> list[str | int | uuid.UUID]:
-    """A position with its last part, the id, as a UUID."""
-    return [*position[:-1], uuid.UUID(str(position[-1]))]
+def _shelf(listing: Listing) -> _Walk:
+    shelf = t.shelf.c
+    rows = sa.select().where(shelf.kind == int(listing.kind), shelf.shelf_id == listing.shelf_id)
+    orders: dict[Order, tuple[sa.ColumnElement[Any], ...]] = {
+        Order.NATURAL: (shelf.sort_key, shelf.entity_id),
+        Order.NEWEST: (shelf.entity_id,),
+        Order.POPULAR: (shelf.score, shelf.entity_id),
+    }
+    # Nearly always true: what is to come is little.
+    seen = rows.where(shelf.visible_from <= sa.func.now())
+    return _Walk(seen, orders[listing.order], listing.order is not Order.NATURAL)
 
 
-async def _artists(connection: AsyncConnection, ids: Sequence[uuid.UUID]) -> list[Artist]:
-    rows = {row.id: row for row in await connection.execute(sa.select(t.artist).where(t.artist.c.id.in_(ids)))}
-    return [Artist(str(id_), rows[id_].name, rows[id_].sort_name) for id_ in ids]
+def _tracks(listing: Listing) -> _Walk:
+    track = t.track.c
+    song_id = track.recording_id.label("entity_id")
+    rows = sa.select().select_from(t.track.join(t.recording)).join(t.release, t.release.c.id == track.release_id)
+    rows = rows.where(track.release_id == listing.filter_id, is_visible(t.recording), is_visible(t.release))
+    if listing.order is Order.NATURAL:
+        return _Walk(rows, (track.disc_number, track.track_number, song_id), descending=False)
+    if listing.order is Order.NEWEST:
+        return _Walk(rows, (song_id,), descending=True)
+    popularity = t.popularity.c
+    mine = sa.and_(popularity.kind == int(EntityKind.SONG), popularity.entity_id == track.recording_id)
+    score = sa.func.coalesce(popularity.score, sa.literal(float("-inf"), sa.Double)).label("score")
+    return _Walk(rows.outerjoin(t.popularity, mine), (score, song_id), descending=True)
 
 
-async def _releases(connection: AsyncConnection, ids: Sequence[uuid.UUID]) -> list[Release]:
-    releases = {release.release_id: release for release in await load_releases(connection, ids)}
-    return [releases[str(id_)] for id_ in ids]
+def _position(listing: Listing, row: Any) -> cursors.Position:
+    entity = str(row.entity_id)
+    match listing.order:
+        case Order.NEWEST:
+            return (entity,)
+        case Order.POPULAR:
+            return (float(row.score).hex(), entity)
+        case _ if listing.filter is Filter.RELEASE:
+            return (row.disc_number, row.track_number, entity)
+    return (row.sort_key, entity)
 
 
-async def _genres(connection: AsyncConnection, ids: Sequence[uuid.UUID]) -> list[Genre]:
-    rows = {row.id: row for row in await connection.execute(sa.select(t.genre).where(t.genre.c.id.in_(ids)))}
-    return [Genre(str(id_), rows[id_].name) for id_ in ids]
+def _place(listing: Listing, position: cursors.Position) -> tuple[str | int | float | uuid.UUID, ...]:
+    """The reverse of `_position`."""
+    *keys, entity = position
+    if listing.order is Order.POPULAR:
+        return (float.fromhex(str(keys[0])), uuid.UUID(str(entity)))
+    return (*keys, uuid.UUID(str(entity)))
 
 
-_ENTRIES: dict[Kind, Any] = {
-    Kind.ARTISTS: _artists,
-    Kind.RELEASES: _releases,
-    Kind.GENRES: _genres,
-    Kind.SONGS: load_songs,
-}
-# Kinds whose entries have a moment.
-_AVAILABLE = {Kind.RELEASES: t.release.c.available_from, Kind.SONGS: t.recording.c.available_from}
-# The natural order of each kind, and the order of arrival.
-_ORDERS: dict[Kind, tuple[tuple[sa.Column[Any], ...], tuple[sa.Column[Any], ...]]] = {
-    Kind.ARTISTS: ((t.artist.c.sort_key, t.artist.c.id), (t.artist.c.id,)),
-    Kind.RELEASES: ((t.release.c.title_key, t.release.c.id), (t.release.c.id,)),
-    Kind.GENRES: ((t.genre.c.name_key, t.genre.c.id), (t.genre.c.id,)),
-    Kind.SONGS: ((t.recording.c.title_key, t.recording.c.id), (t.recording.c.id,)),
+async def _meant(connection: AsyncConnection, listing: Listing) -> Listing:
+    """The listing with the id that its filter's id was merged into. Raises NotFound."""
+    assert listing.filter is not None
+    assert listing.filter_id is not None
+    kind, table = _OWNERS[listing.filter]
+    known = await redirects.resolve(connection, kind, [listing.filter_id]) if kind else {}
+    meant = known.get(listing.filter_id, listing.filter_id)
+    exists = sa.select(table.c.id).where(table.c.id == meant)
+    if table is t.release:
+        exists = exists.where(is_visible(t.release))
+    if (await connection.execute(exists)).first() is None:
+        raise NotFound(f"no such {listing.filter.value}: {listing.filter_id}")
+    return replace(listing, filter_id=meant)
+
+
+_OWNERS: dict[Filter, tuple[EntityKind | None, sa.Table]] = {
+    Filter.ARTIST: (EntityKind.ARTIST, t.artist),
+    Filter.RELEASE: (EntityKind.RELEASE, t.release),
+    Filter.GENRE: (None, t.genre),
 }

@@ -11,6 +11,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
+from catalog import shelves
 from catalog import tables as t
 from catalog.availability import is_visible
 from catalog.database import Database
@@ -46,6 +47,7 @@ async def refresh(connection: AsyncConnection, song_ids: Sequence[uuid.UUID]) ->
             statement = insert(t.song_card).values(rows)
             written = {"message": statement.excluded.message}
             await connection.execute(statement.on_conflict_do_update(constraint=t.song_card.primary_key, set_=written))
+        await shelves.refresh(connection, batch)
 
 
 async def load_cards(connection: AsyncConnection, song_ids: Sequence[uuid.UUID]) -> dict[uuid.UUID, bytes]:

@@ -19,7 +19,7 @@ from prometheus_client import CollectorRegistry, Counter
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from catalog import outbox, popularity
+from catalog import outbox, popularity, shelves
 from catalog import tables as t
 from catalog.database import Database
 from catalog.model import EntityKind
@@ -33,7 +33,7 @@ FLUSH_INTERVAL_S = 2.0
 COUNTED_MAX = 200_000
 # Songs that wait to be written while the database is away; plays of further ones are lost.
 WAITING_SONGS_MAX = 100_000
-# Search is told when a score has moved by so much: 2^0.25, a fifth more plays.
+# Search is told, and lists are ordered anew, when a score has moved by so much: 2^0.25, a fifth more plays.
 TOLD_STEP = 0.25
 Counts = Mapping[uuid.UUID, float]
 
@@ -121,7 +121,7 @@ async def _add(connection: AsyncConnection, plays: Counts, unix_s: float) -> Non
 
 
 async def _tell(connection: AsyncConnection, by_kind: Mapping[EntityKind, Counts]) -> None:
-    """Puts into the outbox whose score has moved enough since that was done last."""
+    """Moves on the shelves, and puts into the outbox, whose score has moved enough since that was done last."""
     table = t.popularity.c
     for kind, counts in by_kind.items():
         moved = (
@@ -131,7 +131,9 @@ async def _tell(connection: AsyncConnection, by_kind: Mapping[EntityKind, Counts
             .values(told=table.score)
             .returning(table.entity_id)
         )
-        await outbox.tell(connection, kind, (await connection.execute(moved)).scalars())
+        ids = (await connection.execute(moved)).scalars().all()
+        await shelves.rank(connection, kind, ids)
+        await outbox.tell(connection, kind, ids)
 
 
 def _artists_of(songs: Iterable[uuid.UUID]) -> sa.Select[tuple[uuid.UUID, uuid.UUID]]:

@@ -2,8 +2,8 @@
 
 Forward decay (Cormode, Shkapenyuk, Srivastava, Xu: "Forward Decay", ICDE 2009): a play at time t counts 2^(t / half-life)
 from a fixed epoch on, for ever. Everything fades at one rate, so the order of two sums never changes by itself and an index
-over them never has to be rewritten. Sums grow without bound, hence their log2, the *score*: it grows by 1 in a half-life in which as much
-was played as ever before.
+over them never has to be rewritten. Sums grow without bound, hence their log2, the *score*: a half-life later, as many plays
+score 1 more.
 """
 
 import math

@@ -14,7 +14,7 @@ from typing import Any
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from catalog import cursors, moments, outbox
+from catalog import cursors, moments, outbox, shelves
 from catalog import tables as t
 from catalog.database import Database
 from catalog.metrics import CatalogMetrics
@@ -97,8 +97,10 @@ async def _publish(connection: AsyncConnection, release_id: uuid.UUID, asked: in
         # Songs that are out by another release stay out.
         with_it = t.recording.c.available_from.is_not_distinct_from(row.available_from)
         await connection.execute(sa.update(t.recording).where(t.recording.c.id.in_(tracks), with_it).values(available))
+        song_ids = (await connection.execute(tracks.order_by(t.track.c.recording_id))).scalars().all()
+        await shelves.refresh(connection, song_ids)
         await outbox.tell(connection, EntityKind.RELEASE, [release_id])
-        await outbox.tell(connection, EntityKind.SONG, (await connection.execute(tracks)).scalars())
+        await outbox.tell(connection, EntityKind.SONG, song_ids)
     count = sa.select(sa.func.count()).where(t.track.c.release_id == release_id)
     songs = int((await connection.execute(count)).scalar_one())
     return Scheduled(songs, moment or kept or 0), moment is not None

@@ -52,7 +52,7 @@ class CatalogServicer(pb_grpc.CatalogServiceServicer):
     async def Browse(self, request: pb.BrowseRequest, context: Any) -> pb.BrowseResponse:
         listing = wire.listing(request)
         page = await self._browse.browse(listing, wire.page_size(request.page_size, BROWSE_PAGE), request.cursor)
-        return wire.browse_response(listing.kind, page.entries, page.next_cursor)
+        return wire.browse_response(listing.kind, page)
 
     async def GetSongs(self, request: pb.GetSongsRequest, context: Any) -> pb.GetSongsResponse:
         if request.upcoming:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from catalog import locks, outbox, redirects
+from catalog import locks, outbox, redirects, shelves
 from catalog import tables as t
 from catalog.database import Database
 from catalog.metrics import CatalogMetrics
@@ -54,6 +54,7 @@ class Takedown:
             mine = (await redirects.resolve(connection, kind, [id_])).get(id_, id_)
             change = _song if kind is EntityKind.SONG else _release
             song_ids = await change(connection, mine, state)
+            await shelves.refresh(connection, song_ids)
             await _tell(connection, kind, mine, song_ids, gone=down)
             return Taken(song_ids, await _renditions(connection, song_ids))
 

@@ -4,8 +4,10 @@ import uuid
 from collections.abc import Iterable, Sequence
 from typing import cast
 
-from catalog.listing import Filter, Kind, Listing
-from catalog.model import Artist, Credit, EntityKind, Genre, Loudness, Publication, Release, Rendition, Song, Upcoming
+from catalog import browse
+from catalog.browse_entries import Entry
+from catalog.listing import Filter, Kind, Listing, Order
+from catalog.model import Artist, Credit, EntityKind, Genre, Loudness, Publication, Release, Rendition, Upcoming
 from catalog.outbox import Change
 from catalog.playback import Playables
 from catalog.search import Page
@@ -20,12 +22,6 @@ PAGE_SIZE_MAX = 100
 SONG_IDS_MAX = 100
 SOURCES_MAX = 1000
 REASON_CHARS_MAX = 500
-_KINDS = {
-    pb.BROWSE_KIND_ARTISTS: Kind.ARTISTS,
-    pb.BROWSE_KIND_RELEASES: Kind.RELEASES,
-    pb.BROWSE_KIND_GENRES: Kind.GENRES,
-    pb.BROWSE_KIND_SONGS: Kind.SONGS,
-}
 
 
 def page_size(asked: int, default: int) -> int:
@@ -61,15 +57,15 @@ def filters(request: pb.SearchRequest) -> Filters:
 
 def listing(request: pb.BrowseRequest) -> Listing:
     """Which list a request asks for."""
-    if request.kind not in _KINDS:
+    if int(request.kind) not in list(Kind):
         raise InvalidRequest("kind is missing: one of artists, releases, genres, songs")
-    if request.order not in (pb.BROWSE_ORDER_UNSPECIFIED, pb.BROWSE_ORDER_NEWEST):
+    if int(request.order) not in list(Order):
         raise InvalidRequest(f"order {request.order} is unknown")
-    kind, newest = _KINDS[request.kind], request.order == pb.BROWSE_ORDER_NEWEST
+    kind, order = Kind(request.kind), Order(request.order)
     name = request.WhichOneof("filter")
     if name is None:
-        return Listing(kind, newest)
-    return Listing(kind, newest, Filter(name), check_uuid(getattr(request, name), name))
+        return Listing(kind, order)
+    return Listing(kind, order, Filter(name), check_uuid(getattr(request, name), name))
 
 
 def publication(request: pb.PublishSongRequest) -> Publication:
@@ -149,11 +145,9 @@ def change_message(change: Change, cursor: str) -> pb.WatchChangesResponse:
     )
 
 
-def browse_response(
-    kind: Kind, entries: Iterable[Artist | Release | Genre | Song], next_cursor: str
-) -> pb.BrowseResponse:
-    answer = pb.BrowseResponse(next_cursor=next_cursor)
-    getattr(answer, kind.value).extend(map(_entry, entries))
+def browse_response(kind: Kind, page: browse.Page) -> pb.BrowseResponse:
+    answer = pb.BrowseResponse(next_cursor=page.next_cursor, total_estimate=page.total_estimate)
+    getattr(answer, kind.word).extend(map(_entry, page.entries))
     return answer
 
 
@@ -166,7 +160,7 @@ def upcoming_message(release: Upcoming) -> pb.ListUpcomingResponse.Upcoming:
     )
 
 
-def _entry(entry: Artist | Release | Genre | Song) -> types.Artist | types.Release | types.Genre | types.Song:
+def _entry(entry: Entry) -> types.Artist | types.Release | types.Genre | types.Song:
     match entry:
         case Artist():
             return artist_message(entry)
@@ -174,8 +168,8 @@ def _entry(entry: Artist | Release | Genre | Song) -> types.Artist | types.Relea
             return release_message(entry)
         case Genre():
             return types.Genre(genre_id=entry.genre_id, name=entry.name)
-        case Song():
-            return song_message(entry)
+        case bytes():
+            return types.Song.FromString(entry)
 
 
 def _credits(messages: Iterable[types.ArtistCredit]) -> tuple[Credit, ...]:

@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from catalog import cards, locks, outbox, redirects
+from catalog import cards, locks, outbox, redirects, shelves
 from catalog import tables as t
 from catalog.database import Database
 from catalog.merging import artists, progress, releases, songs
@@ -85,6 +85,11 @@ async def _merge(connection: AsyncConnection, kind: EntityKind, from_id: Id, int
             raise NotFound(f"no such {kind.name.lower()}: {id_}")
     await _MERGES[kind](connection, from_id, into)
     await _add_popularity(connection, kind, from_id, into)
+    await shelves.rank(connection, kind, [into])
+    if kind is EntityKind.SONG:
+        # It may have been the only one of an artist or genre.
+        await shelves.refresh(connection, [from_id])
+    await shelves.drop(connection, from_id)
     await redirects.add(connection, kind, from_id, into)
     await outbox.tell(connection, kind, [from_id], gone=True, redirected_to=into)
     await outbox.tell(connection, kind, [into])

@@ -7,7 +7,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
 from sqlalchemy.ext.asyncio import AsyncConnection
 
-from catalog import editions, moments, outbox, redirects
+from catalog import editions, moments, outbox, redirects, shelves
 from catalog import tables as t
 from catalog.model import EntityKind
 from reprise.errors import NotReady
@@ -49,6 +49,7 @@ async def merge_groups(connection: AsyncConnection, from_id: Id, into_id: Id) ->
             await connection.execute(sa.update(release).where(release.c.id == row.id).values(group_id=into_id))
             continue
         await merge(connection, row.id, row.same)
+        await shelves.drop(connection, row.id)
         await redirects.add(connection, EntityKind.RELEASE, row.id, row.same)
         await outbox.tell(connection, EntityKind.RELEASE, [row.id], gone=True, redirected_to=row.same)
         await outbox.tell(connection, EntityKind.RELEASE, [row.same])

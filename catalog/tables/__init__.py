@@ -5,7 +5,7 @@ and replicas.
 """
 
 from catalog.tables.columns import metadata
-from catalog.tables.derived import outbox, outbox_pruned, popularity, song_card
+from catalog.tables.derived import outbox, outbox_pruned, popularity, shelf, song_card
 from catalog.tables.listeners import account, device, progress, progress_pointer, session
 from catalog.tables.songs import (
     artist,
@@ -52,6 +52,7 @@ __all__ = [
     "release_group",
     "rendition",
     "session",
+    "shelf",
     "song_card",
     "source",
     "track",

@@ -1,9 +1,9 @@
-"""What is derived from songs and could be made again: cards, popularity; and the outbox of changes."""
+"""What is derived from songs and could be made again: cards, shelves, popularity; and the outbox of changes."""
 
 import sqlalchemy as sa
 from sqlalchemy.types import UserDefinedType
 
-from catalog.tables.columns import metadata, moment, ref
+from catalog.tables.columns import KEY, metadata, moment, ref
 
 
 class Xid8(UserDefinedType[int]):
@@ -32,7 +32,23 @@ popularity = sa.Table(
     sa.Column("score", sa.Double, nullable=False),
     # The score when the outbox was told last.
     sa.Column("told", sa.Double, nullable=False, server_default=sa.text("'-infinity'")),
-    sa.Index(None, "kind", "score", "entity_id"),
+)
+# The lists that can be browsed, each in its three orders: see `shelves`.
+shelf = sa.Table(
+    "shelf",
+    metadata,
+    # The number of `reprise.catalog.v1.BrowseKind`: what stands on it.
+    sa.Column("kind", sa.SmallInteger, primary_key=True, autoincrement=False),
+    # The artist or genre whose shelf it is; all zeros for the one of everything.
+    sa.Column("shelf_id", sa.Uuid(), primary_key=True),
+    sa.Column("entity_id", sa.Uuid(), primary_key=True),
+    sa.Column("sort_key", KEY, nullable=False),
+    # Its popularity when the outbox was told last.
+    sa.Column("score", sa.Double, nullable=False, server_default=sa.text("'-infinity'")),
+    moment("visible_from", server_default=sa.text("'-infinity'")),
+    sa.Index(None, "kind", "shelf_id", "sort_key", "entity_id"),
+    sa.Index(None, "kind", "shelf_id", "score", "entity_id"),
+    sa.Index(None, "entity_id"),
 )
 # Every change of songs, artists and releases. Read in the order (xid, sequence), and only below the oldest transaction that
 # still runs: what commits later cannot appear before what was read.

@@ -6,10 +6,12 @@ from collections.abc import AsyncIterator
 import pytest
 
 from catalog.browse import Browse
-from catalog.listing import Filter, Kind, Listing
-from catalog.model import Artist, Genre, Release, Song
+from catalog.browse_entries import Entry
+from catalog.listing import Filter, Kind, Listing, Order
+from catalog.model import Artist, Genre, Release
 from catalog.publish import Publisher
 from reprise.errors import InvalidRequest, NotFound
+from reprise.types.v1.types_pb2 import Song
 from tests.catalog import songbook
 
 SONGS = [
@@ -36,7 +38,7 @@ async def shelf(publisher: Publisher, browse: Browse) -> Browse:
     return browse
 
 
-async def walk(browse: Browse, listing: Listing, page_size: int = 2) -> AsyncIterator[Artist | Release | Genre | Song]:
+async def walk(browse: Browse, listing: Listing, page_size: int = 2) -> AsyncIterator[Entry]:
     """All entries of a list, page by page."""
     cursor = ""
     while True:
@@ -49,19 +51,25 @@ async def walk(browse: Browse, listing: Listing, page_size: int = 2) -> AsyncIte
 
 
 async def names(browse: Browse, listing: Listing, page_size: int = 2) -> list[str]:
-    return [
-        entry.title if isinstance(entry, Song | Release) else entry.name
-        async for entry in walk(browse, listing, page_size)
-    ]
+    return [name(entry) async for entry in walk(browse, listing, page_size)]
 
 
-async def one(browse: Browse, kind: Kind, name: str) -> uuid.UUID:
+def name(entry: Entry) -> str:
+    match entry:
+        case bytes():
+            return Song.FromString(entry).title
+        case Release():
+            return entry.title
+    return entry.name
+
+
+async def one(browse: Browse, kind: Kind, wanted: str) -> uuid.UUID:
     """The id of the artist, release or genre of that name."""
     async for entry in walk(browse, Listing(kind)):
         match entry:
-            case Artist(artist_id, found) | Genre(artist_id, found) | Release(artist_id, found) if found == name:
+            case Artist(artist_id, found) | Genre(artist_id, found) | Release(artist_id, found) if found == wanted:
                 return uuid.UUID(artist_id)
-    raise AssertionError(f"no {name}")
+    raise AssertionError(f"no {wanted}")
 
 
 @pytest.mark.parametrize("page_size", [1, 2, 3, 100])
@@ -89,7 +97,7 @@ async def test_releases_and_genres(shelf: Browse) -> None:
     ],
 )
 async def test_newest_first(shelf: Browse, kind: Kind, expected: list[str]) -> None:
-    found = await names(shelf, Listing(kind, newest=True))
+    found = await names(shelf, Listing(kind, Order.NEWEST))
     if kind is Kind.GENRES:  # Pop and Rock came with one song
         assert found[:2] == expected[:2]
         assert set(found[2:]) == set(expected[2:])
@@ -98,14 +106,14 @@ async def test_newest_first(shelf: Browse, kind: Kind, expected: list[str]) -> N
 
 
 async def test_songs_of_a_release_are_in_its_order(shelf: Browse) -> None:
-    listing = Listing(Kind.SONGS, False, Filter.RELEASE, await one(shelf, Kind.RELEASES, "Basket"))
+    listing = Listing(Kind.SONGS, Order.NATURAL, Filter.RELEASE, await one(shelf, Kind.RELEASES, "Basket"))
     assert await names(shelf, listing) == ["Äpfel", "Banana", "apple"]
 
 
 async def test_songs_and_releases_of_an_artist(shelf: Browse) -> None:
     fruit = await one(shelf, Kind.ARTISTS, "Fruit")
-    assert await names(shelf, Listing(Kind.RELEASES, False, Filter.ARTIST, fruit)) == ["Basket", "Jam"]
-    assert set(await names(shelf, Listing(Kind.SONGS, False, Filter.ARTIST, fruit))) == {
+    assert await names(shelf, Listing(Kind.RELEASES, Order.NATURAL, Filter.ARTIST, fruit)) == ["Basket", "Jam"]
+    assert set(await names(shelf, Listing(Kind.SONGS, Order.NATURAL, Filter.ARTIST, fruit))) == {
         "Äpfel",
         "apple",
         "Banana",
@@ -113,30 +121,41 @@ async def test_songs_and_releases_of_an_artist(shelf: Browse) -> None:
     }
 
 
-@pytest.mark.parametrize("newest", [False, True])
-async def test_songs_of_a_genre(shelf: Browse, newest: bool) -> None:
+@pytest.mark.parametrize(
+    ("kind", "order", "expected"),
+    [
+        (Kind.SONGS, Order.NATURAL, ["apple", "Banana", "Cherry", "Zebra"]),
+        (Kind.SONGS, Order.NEWEST, ["Cherry", "Banana", "apple", "Zebra"]),
+        (Kind.ARTISTS, Order.NATURAL, ["The Animals", "Fruit"]),
+        (Kind.ARTISTS, Order.NEWEST, ["Fruit", "The Animals"]),
+        (Kind.RELEASES, Order.NATURAL, ["Basket", "Jam", "Zoo"]),
+        (Kind.RELEASES, Order.NEWEST, ["Jam", "Basket", "Zoo"]),
+    ],
+)
+async def test_songs_artists_and_releases_of_a_genre(
+    shelf: Browse, kind: Kind, order: Order, expected: list[str]
+) -> None:
     pop = await one(shelf, Kind.GENRES, "Pop")
-    expected = ["Cherry", "Banana", "apple", "Zebra"] if newest else ["apple", "Banana", "Cherry", "Zebra"]
-    assert await names(shelf, Listing(Kind.SONGS, newest, Filter.GENRE, pop)) == expected
+    assert await names(shelf, Listing(kind, order, Filter.GENRE, pop)) == expected
 
 
 async def test_an_unknown_filter_is_not_found(shelf: Browse) -> None:
     for kind, by in ((Kind.RELEASES, Filter.ARTIST), (Kind.SONGS, Filter.GENRE), (Kind.SONGS, Filter.RELEASE)):
         with pytest.raises(NotFound, match=by.value):
-            await shelf.browse(Listing(kind, False, by, uuid.uuid4()), 10, "")
+            await shelf.browse(Listing(kind, Order.NATURAL, by, uuid.uuid4()), 10, "")
 
 
 @pytest.mark.parametrize(
-    ("kind", "by"), [(Kind.GENRES, Filter.ARTIST), (Kind.ARTISTS, Filter.GENRE), (Kind.RELEASES, Filter.GENRE)]
+    ("kind", "by"), [(Kind.GENRES, Filter.ARTIST), (Kind.ARTISTS, Filter.ARTIST), (Kind.RELEASES, Filter.RELEASE)]
 )
 def test_a_filter_that_does_not_fit_is_refused(kind: Kind, by: Filter) -> None:
     with pytest.raises(InvalidRequest, match=by.value):
-        Listing(kind, False, by, uuid.uuid4())
+        Listing(kind, Order.NATURAL, by, uuid.uuid4())
 
 
 async def test_a_cursor_is_bound_to_its_list(shelf: Browse) -> None:
     cursor = (await shelf.browse(Listing(Kind.SONGS), 1, "")).next_cursor
-    for other in (Listing(Kind.SONGS, newest=True), Listing(Kind.ARTISTS)):
+    for other in (Listing(Kind.SONGS, Order.NEWEST), Listing(Kind.ARTISTS)):
         with pytest.raises(InvalidRequest, match="cursor"):
             await shelf.browse(other, 1, cursor)
 
@@ -147,10 +166,10 @@ async def test_a_song_published_between_pages_neither_repeats_nor_hides_others(
     genre = ("Interrupted",)
     for title in ("b", "d", "f"):
         await publisher.publish(songbook.publication(title, genres=genre))
-    listing = Listing(Kind.SONGS, False, Filter.GENRE, await one(shelf, Kind.GENRES, "Interrupted"))
+    listing = Listing(Kind.SONGS, Order.NATURAL, Filter.GENRE, await one(shelf, Kind.GENRES, "Interrupted"))
     first = await shelf.browse(listing, 2, "")
     for title in ("a", "c", "e"):
         await publisher.publish(songbook.publication(title, genres=genre))
     second = await shelf.browse(listing, 9, first.next_cursor)
-    titles = [entry.title for page in (first, second) for entry in page.entries if isinstance(entry, Song)]
+    titles = [name(entry) for page in (first, second) for entry in page.entries]
     assert titles == ["b", "d", "e", "f"]

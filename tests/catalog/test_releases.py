@@ -10,7 +10,7 @@ import pytest
 
 from catalog import releases as module
 from catalog.browse import Browse
-from catalog.listing import Filter, Kind, Listing
+from catalog.listing import Filter, Kind, Listing, Order
 from catalog.model import Publication, Release, Upcoming
 from catalog.publish import Publisher
 from catalog.releases import Releases
@@ -19,6 +19,7 @@ from catalog.songs import Songs
 from reprise.errors import InvalidRequest, NotFound, NotReady
 from reprise.types.v1.types_pb2 import Song as Message
 from tests.catalog import songbook
+from tests.catalog.test_browse import name
 
 HOUR_MS = 3_600_000
 
@@ -48,15 +49,17 @@ class Listener:
     async def finds(self, song: Publication, song_id: uuid.UUID, release_id: uuid.UUID) -> dict[str, bool]:
         """By which of them it is found."""
         (genre,) = song.genres
-        genres = await self._browse.browse(Listing(Kind.GENRES), 100, "")
-        genre_id = next(uuid.UUID(g.genre_id) for g in genres.entries if getattr(g, "name", "") == genre)  # type: ignore[union-attr]
+        (known,) = await self._songs.get([song_id], upcoming=True)
+        genre_id, artist_id = uuid.UUID(known.genres[0].genre_id), uuid.UUID(known.artists[0].artist_id)
         found = {
             "id": bool(await self._songs.get([song_id])),
             "title": await self._searched(song.title, song_id),
             "start": await self._searched(song.title[:4], song_id),
             "songs": await self._listed(Listing(Kind.SONGS), song.title),
-            "newest": await self._listed(Listing(Kind.SONGS, newest=True), song.title),
+            "newest": await self._listed(Listing(Kind.SONGS, Order.NEWEST), song.title),
             "genre": await self._listed(Listing(Kind.SONGS, filter=Filter.GENRE, filter_id=genre_id), song.title),
+            "artist": await self._listed(Listing(Kind.SONGS, filter=Filter.ARTIST, filter_id=artist_id), song.title),
+            "genres": await self._listed(Listing(Kind.GENRES), genre),
             "releases": await self._listed(Listing(Kind.RELEASES), song.album),
         }
         try:
@@ -73,7 +76,7 @@ class Listener:
 
     async def _listed(self, listing: Listing, title: str) -> bool:
         entries = (await self._browse.browse(listing, 100, "")).entries
-        return title in [getattr(entry, "title", "") for entry in entries]
+        return title in map(name, entries)
 
 
 @pytest.fixture

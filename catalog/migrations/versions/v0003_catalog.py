@@ -121,7 +121,22 @@ _STATEMENTS = (
         CONSTRAINT pk_popularity PRIMARY KEY (kind, entity_id)
     )
     """,
-    "CREATE INDEX ix_popularity_kind_score_entity_id ON popularity (kind, score, entity_id)",
+    """
+    CREATE TABLE shelf (
+        kind smallint,
+        shelf_id uuid,
+        entity_id uuid,
+        sort_key text COLLATE "C" NOT NULL,
+        score double precision NOT NULL DEFAULT '-infinity',
+        visible_from timestamptz NOT NULL DEFAULT '-infinity',
+        CONSTRAINT pk_shelf PRIMARY KEY (kind, shelf_id, entity_id)
+    )
+    """,
+    "CREATE INDEX ix_shelf_kind_shelf_id_sort_key_entity_id ON shelf (kind, shelf_id, sort_key, entity_id)",
+    "CREATE INDEX ix_shelf_kind_shelf_id_score_entity_id ON shelf (kind, shelf_id, score, entity_id)",
+    "CREATE INDEX ix_shelf_entity_id ON shelf (entity_id)",
+    # The planner's estimates of how long a list is are shown.
+    "CREATE STATISTICS st_shelf (mcv) ON kind, shelf_id FROM shelf",
     """
     CREATE TABLE outbox (
         sequence bigint GENERATED ALWAYS AS IDENTITY CONSTRAINT pk_outbox PRIMARY KEY,
