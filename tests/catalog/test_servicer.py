@@ -301,3 +301,69 @@ async def test_only_an_operator_knows_the_calendar(admin: Any, call: Any) -> Non
         with pytest.raises(grpc.aio.AioRpcError) as refused:
             await getattr(admin, method)(request, metadata=metadata)
         assert refused.value.code() in (Code.UNAUTHENTICATED, Code.PERMISSION_DENIED)
+
+
+async def test_taking_down_merging_and_following_over_the_wire(catalog: Any, admin: Any) -> None:
+    old, kept = [(await admin.PublishSong(publish_request(f"Wired {n}"), metadata=token())).song_id for n in range(2)]
+    down = pb.TakeDownRequest(song_id=old, reason="a claim")
+    taken = await admin.TakeDown(down, metadata=token())
+    assert (list(taken.song_ids), list(taken.rendition_ids)) == ([old], [digest("Wired 0")])
+    assert (await catalog.GetSongs(pb.GetSongsRequest(song_ids=[old]))).unknown_song_ids == [old]
+    await admin.TakeDown(pb.TakeDownRequest(song_id=old, restore=True), metadata=token())
+    asked = pb.MergeRequest(kind=pb.ENTITY_KIND_SONG, from_id=old, into_id=kept)
+    assert (await admin.Merge(asked, metadata=token())).songs == 1
+    answer = await catalog.GetSongs(pb.GetSongsRequest(song_ids=[old]))
+    assert ([song.song_id for song in answer.songs], dict(answer.redirected_song_ids)) == ([kept], {old: kept})
+    artist_id = answer.songs[0].artists[0].artist_id
+    await admin.SetArtistAliases(
+        pb.SetArtistAliasesRequest(artist_id=artist_id, aliases=["Guðmundsdóttir"]), metadata=token()
+    )
+    followed = []
+    changes = admin.WatchChanges(pb.WatchChangesRequest(), metadata=token(), timeout=10)
+    async for change in changes:
+        if change.id == old:
+            followed.append((change.kind, change.gone, change.redirected_to_id))
+            if change.redirected_to_id:
+                break
+    changes.cancel()
+    song = pb.ENTITY_KIND_SONG
+    assert followed == [(song, False, ""), (song, True, ""), (song, False, ""), (song, True, kept)]
+
+
+@pytest.mark.parametrize(
+    ("method", "request_", "code", "message"),
+    [
+        ("TakeDown", pb.TakeDownRequest(reason="x"), Code.INVALID_ARGUMENT, "song_id or a release_id"),
+        ("TakeDown", pb.TakeDownRequest(song_id="x", reason="x"), Code.INVALID_ARGUMENT, "song_id"),
+        ("TakeDown", pb.TakeDownRequest(song_id=SONG_ID), Code.INVALID_ARGUMENT, "reason"),
+        ("TakeDown", pb.TakeDownRequest(song_id=SONG_ID, reason="x" * 501), Code.INVALID_ARGUMENT, "501"),
+        ("TakeDown", pb.TakeDownRequest(release_id=SONG_ID, restore=True), Code.NOT_FOUND, "no such release"),
+        ("Merge", pb.MergeRequest(from_id=SONG_ID, into_id=str(uuid.UUID(int=8))), Code.INVALID_ARGUMENT, "kind"),
+        ("Merge", pb.MergeRequest(kind=1, from_id="x", into_id=SONG_ID), Code.INVALID_ARGUMENT, "from_id"),
+        ("Merge", pb.MergeRequest(kind=1, from_id=SONG_ID, into_id=SONG_ID), Code.INVALID_ARGUMENT, "the same"),
+        (
+            "Merge",
+            pb.MergeRequest(kind=2, from_id=SONG_ID, into_id=str(uuid.UUID(int=8))),
+            Code.NOT_FOUND,
+            "no such artist",
+        ),
+        ("SetArtistAliases", pb.SetArtistAliasesRequest(artist_id="x"), Code.INVALID_ARGUMENT, "artist_id"),
+        ("SetArtistAliases", pb.SetArtistAliasesRequest(artist_id=SONG_ID), Code.NOT_FOUND, "no such artist"),
+    ],
+)
+async def test_what_is_wrong_with_an_operators_wish_is_named(
+    admin: Any, method: str, request_: Any, code: Code, message: str
+) -> None:
+    got, details = await refusal(getattr(admin, method)(request_, metadata=token()))
+    assert (got, message in details) == (code, True), details
+    assert (await refusal(getattr(admin, method)(request_)))[0] is Code.UNAUTHENTICATED
+
+
+async def test_a_watch_needs_an_operator_and_a_cursor_of_ours(admin: Any) -> None:
+    for request, metadata, code in (
+        (pb.WatchChangesRequest(), None, Code.UNAUTHENTICATED),
+        (pb.WatchChangesRequest(cursor="forged"), token(), Code.INVALID_ARGUMENT),
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await admin.WatchChanges(request, metadata=metadata).read()
+        assert refused.value.code() is code
