@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from datetime import datetime
 
 import sqlalchemy as sa
+from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog import tables as t
@@ -29,6 +30,22 @@ _ORDER = (t.outbox.c.xid, t.outbox.c.sequence)
 _SNAPSHOT = sa.func.pg_current_snapshot()
 _OLDEST_RUNNING = sa.func.pg_snapshot_xmin(_SNAPSHOT, type_=t.outbox.c.xid.type)
 _NOT_BEGUN = sa.func.pg_snapshot_xmax(_SNAPSHOT, type_=t.outbox.c.xid.type)
+# One statement for any number of ids. Equal notifications of one transaction are sent once.
+_TELL = sa.text(
+    """
+    WITH told AS (
+        INSERT INTO outbox (kind, entity_id, gone, redirected_to)
+        SELECT :kind, id, :gone, :redirected_to FROM unnest(:ids) WITH ORDINALITY AS each (id, number) ORDER BY number
+    )
+    SELECT pg_notify(:channel, '')
+    """
+).bindparams(
+    sa.bindparam("kind", type_=sa.SmallInteger),
+    sa.bindparam("ids", type_=ARRAY(sa.Uuid())),
+    sa.bindparam("gone", type_=sa.Boolean),
+    sa.bindparam("redirected_to", type_=sa.Uuid()),
+    sa.bindparam("channel", type_=sa.Text),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +69,10 @@ async def tell(
     redirected_to: uuid.UUID | None = None,
 ) -> None:
     """Notes a change of each of `ids` in the transaction of `connection`, and wakes readers when it commits."""
-    rows = [
-        {"kind": kind, "entity_id": id_, "gone": gone, "redirected_to": redirected_to} for id_ in dict.fromkeys(ids)
-    ]
-    if rows:
-        await connection.execute(sa.insert(t.outbox), rows)
-        # Equal notifications of one transaction are sent once.
-        await connection.execute(sa.select(sa.func.pg_notify(CHANNEL, "")))
+    each = list(dict.fromkeys(ids))
+    if each:
+        told = {"kind": int(kind), "ids": each, "gone": gone, "redirected_to": redirected_to, "channel": CHANNEL}
+        await connection.execute(_TELL, told)
 
 
 async def changes_after(connection: AsyncConnection, place: Place | None, limit: int) -> list[Change]:
