@@ -9,8 +9,6 @@ async def connect(dsn: str, connect_timeout_s: float, statement_timeout_s: float
         "application_name": "reprise-catalog",
         # Plans for the values at hand: a prefix of one letter and one of eight need different ones.
         "plan_cache_mode": "force_custom_plan",
-        # Two edits in a word of eight letters leave about a fifth of its trigrams; `spelling` decides what is close enough.
-        "pg_trgm.similarity_threshold": "0.2",
     }
     if statement_timeout_s is not None:
         settings["statement_timeout"] = str(int(statement_timeout_s * 1000))

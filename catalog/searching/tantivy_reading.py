@@ -102,9 +102,8 @@ class Reading:
         shown = after.shown if after else 0
         for tier in Tier:
             last = hits[-1].place.tier if hits else after.tier if after else None
-            if len(hits) >= count or (
-                tier in tiers.GUESSES and tier != last and self._is_enough(asked, last, shown + len(hits))
-            ):
+            begins = tier in tiers.GUESSES and (last is None or tier > last)
+            if len(hits) >= count or (begins and self._is_enough(asked, last, shown + len(hits))):
                 break
             expressions = asked.corrected if tier in tiers.GUESSES else asked.as_typed
             match = self._matches.match(expressions[tier], EntityKind.SONG) if tier in expressions else None
