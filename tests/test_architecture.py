@@ -26,20 +26,20 @@ PURE = frozenset(
         "balancer.preheat_plan", "balancer.purges", "balancer.ramp", "balancer.regions", "balancer.renditions",
         "balancer.replicas", "balancer.scaling", "balancer.self_doubt", "balancer.spill", "balancer.standings",
         "balancer.steering", "balancer.utilisation", "balancer.views", "balancer.want",
-        "catalog.cursors", "catalog.database.positions",
-        "catalog.database.standings", "catalog.database.trail", "catalog.indexer.checkpoint", "catalog.indexer.garbage",
-        "catalog.identity", "catalog.listing", "catalog.model", "catalog.moments",
-        "catalog.normalise", "catalog.operators", "catalog.popularity", "catalog.publication", "catalog.query", "catalog.resuming.beats",
-        "catalog.resuming.breaker", "catalog.resuming.journal", "catalog.resuming.pending", "catalog.resuming.resume",
-        "catalog.sessions.attempts", "catalog.sessions.credentials", "catalog.sessions.issuing", "catalog.sessions.listeners",
-        "catalog.sessions.refresh_tokens", "catalog.sessions.wire",
-        "catalog.searching.backend", "catalog.searching.documents", "catalog.searching.manifest", "catalog.searching.tiers",
-        "catalog.searching.vocabulary", "catalog.spelling",
+        "catalog.cursors", "catalog.database.positions", "catalog.database.standings", "catalog.database.trail",
+        "catalog.identity", "catalog.indexer.checkpoint", "catalog.indexer.garbage", "catalog.listing", "catalog.model",
+        "catalog.moments", "catalog.normalise", "catalog.operators", "catalog.popularity", "catalog.publication",
+        "catalog.query", "catalog.resuming.beats", "catalog.resuming.breaker", "catalog.resuming.journal",
+        "catalog.resuming.pending", "catalog.resuming.resume", "catalog.searching.backend",
+        "catalog.searching.documents", "catalog.searching.manifest", "catalog.searching.tiers",
+        "catalog.searching.vocabulary", "catalog.sessions.attempts", "catalog.sessions.credentials",
+        "catalog.sessions.issuing", "catalog.sessions.listeners", "catalog.sessions.refresh_tokens",
+        "catalog.sessions.wire", "catalog.spelling",
         "edge_node.breaker", "edge_node.coalescing", "edge_node.disk_admission", "edge_node.eviction", "edge_node.heat",
         "edge_node.homes", "edge_node.origin_budget", "edge_node.pages", "edge_node.play_stream", "edge_node.ranges",
         "edge_node.scrub_pace", "edge_node.sessions", "edge_node.sidecar", "edge_node.sources", "edge_node.tally",
         "edge_node.utilisation", "edge_node.views", "edge_node.workers.messages", "edge_node.workers.stream_counts",
-        "origin.coalescing", "origin.ingest.boxes", "origin.ingest.ladder", "origin.ingest.tag_rules",
+        "origin.coalescing", "origin.ingest.boxes", "origin.ingest.ladder", "origin.ingest.settling", "origin.ingest.tag_rules",
         "reprise.chunks", "reprise.cli.failover", "reprise.cli.restart", "reprise.cli.when", "reprise.clients",
         "reprise.errors", "reprise.grants", "reprise.grpc_web_frames",
         "reprise.http_head", "reprise.http_message", "reprise.ids", "reprise.manifests", "reprise.placement",
@@ -65,7 +65,7 @@ MESSAGE_MODULES = re.compile(
     re.VERBOSE,
 )
 # Values that are handed on as they were signed, and their vocabulary.
-SHARED_VALUES = frozenset({"Rendition", "SignedManifest", "Manifest", "Codec"})
+SHARED_VALUES = frozenset({"Rendition", "SegmentIndex", "SignedManifest", "Manifest", "Codec"})
 
 FORBIDDEN_NAMES = frozenset({"utils", "util", "helpers", "helper", "common", "manager", "base", "misc"})
 FILE_LINES_MAX, FUNCTION_LINES_MAX = 400, 60

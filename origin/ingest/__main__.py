@@ -5,8 +5,8 @@ import asyncio
 import os
 import signal
 import sys
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -14,9 +14,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from origin.ingest import ladder
 from origin.ingest.importer import Importer
 from origin.ingest.publish import Objects, Publisher
-from origin.ingest.report import JsonReport, Summary, TextReport
+from origin.ingest.report import JsonReport, Report, Reports, Summary, TextReport
 from origin.ingest.scan import find_audio
 from origin.ingest.settings import Settings
+from origin.ingest.watching import watch
 from origin.ingest.worker_process import WorkerProcess
 from reprise import config, manifests, rpc, rpc_tls, s3
 from reprise.config import ConfigError
@@ -33,6 +34,8 @@ def _parser() -> argparse.ArgumentParser:
         epilog=EXITS,
     )
     parser.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="audio file or folder")
+    parser.add_argument("--watch", action="store_true", help="go on: import what appears in the folders, until SIGTERM")
+    parser.add_argument("--report", type=Path, metavar="FILE", help="append what --json tells to this file too")
     parser.add_argument("--json", action="store_true", help="one JSON object a line instead of text")
     parser.add_argument(
         "--workers", type=int, default=os.cpu_count() or 1, help="files transcoded at once (default: one a core)"
@@ -58,10 +61,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         files = find_audio(arguments.paths)
         with rpc_tls.trusting(settings.tls_ca_path):
             summary = asyncio.run(_import(settings, files[: arguments.limit or None], arguments))
+    except OSError as error:
+        sys.stderr.write(f"import: --report {arguments.report}: {error.strerror}\n")
+        return 2
     except RepriseError as error:
         sys.stderr.write(f"import: {error}\n")
         return 2
     except (KeyboardInterrupt, asyncio.CancelledError):
+        if arguments.watch:
+            return 0
         sys.stderr.write("import: interrupted; start it again to go on\n")
         return 130
     return summary.exit_code
@@ -75,22 +83,40 @@ async def _import(settings: Settings, files: list[Path], arguments: argparse.Nam
     signing_key = _signing_key(settings.manifest_key_path)
     rungs = arguments.ladder or settings.ladder
     ladder.parse(rungs)
-    report = JsonReport(sys.stdout) if arguments.json else TextReport(sys.stdout)
     bucket = s3.Bucket(settings.s3_endpoint, settings.s3_bucket, settings.s3_credentials_path)
-    async with s3.client(bucket) as client, rpc.channel(settings.catalog_address) as channel:
-        objects = Objects(client, bucket.name)
-        publisher = Publisher(
-            objects,
-            channel,
-            operator_key=operator_key,
-            signing_key=signing_key,
-            release_at_unix_ms=arguments.release_at_unix_ms,
-        )
-        workers = max(1, min(arguments.workers, len(files)))
-        importer = Importer(
-            publisher, report, workers, lambda: WorkerProcess(settings.file_timeout_s, settings.song_s_max, rungs)
-        )
-        return await importer.run(files)
+    with _reporting(arguments) as report:
+        async with s3.client(bucket) as client, rpc.channel(settings.catalog_address) as channel:
+            publisher = Publisher(
+                Objects(client, bucket.name),
+                channel,
+                operator_key=operator_key,
+                signing_key=signing_key,
+                release_at_unix_ms=arguments.release_at_unix_ms,
+            )
+
+            def new_importer(count: int) -> Importer:
+                workers = max(1, min(arguments.workers, count))
+                return Importer(
+                    publisher,
+                    report,
+                    workers,
+                    lambda: WorkerProcess(settings.file_timeout_s, settings.song_s_max, rungs),
+                )
+
+            if arguments.watch:
+                await watch(arguments.paths, settings.watch_every_s, new_importer)
+            return await new_importer(len(files)).run(files)
+
+
+@contextmanager
+def _reporting(arguments: argparse.Namespace) -> Iterator[Report]:
+    """Where the outcomes go."""
+    shown = JsonReport(sys.stdout) if arguments.json else TextReport(sys.stdout)
+    if arguments.report is None:
+        yield shown
+        return
+    with arguments.report.open("a") as kept:
+        yield Reports(shown, JsonReport(kept))
 
 
 def _signing_key(path: Path) -> Ed25519PrivateKey:

@@ -75,6 +75,25 @@ class JsonReport:
         self._out.flush()
 
 
+class Reports:
+    """Tells several."""
+
+    def __init__(self, *reports: Report) -> None:
+        self._reports = reports
+
+    def start(self, total: int) -> None:
+        for report in self._reports:
+            report.start(total)
+
+    def file(self, report: FileReport) -> None:
+        for each in self._reports:
+            each.file(report)
+
+    def end(self, summary: Summary) -> None:
+        for report in self._reports:
+            report.end(summary)
+
+
 class TextReport:
     """Lines for people, numbered as they come."""
 
@@ -84,7 +103,7 @@ class TextReport:
         self._done = 0
 
     def start(self, total: int) -> None:
-        self._total = total
+        self._total, self._done = total, 0
         self._line(f"{total} audio files found")
 
     def file(self, report: FileReport) -> None:

@@ -20,5 +20,7 @@ class Settings:
     ladder: str = "opus:96,opus:160,aac:128,flac"
     # A worker that needs longer for one file is stopped, and the file named.
     file_timeout_s: float = 900.0
+    # With --watch: how often folders are scanned; a file is taken when two scans find it unchanged.
+    watch_every_s: float = 5.0
     # Longer than this is not a song: it would hold a worker and its memory for too long.
     song_s_max: int = 4 * 3600

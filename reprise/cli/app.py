@@ -104,12 +104,23 @@ def import_(
             show_default=False,
         ),
     ] = "",
+    ladder: Annotated[
+        str, typer.Option(help="Renditions to make. [default: opus:96,opus:160,aac:128,flac]", show_default=False)
+    ] = "",
+    report: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Append each file's outcome to this file, as JSON lines.")
+    ] = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Go on: import what appears in the folders.")] = False,
 ) -> None:
     """Import songs; what is known already is skipped."""
     from reprise.cli import imports
+    from reprise.cli.songs_import import Options
 
     files = [path.resolve() for path in paths]
-    raise typer.Exit(asyncio.run(imports.run(folders.locate(data), files, as_json=as_json, release_at=release_at)))
+    options = Options(ladder=ladder, report=report.resolve() if report else None, watch=watch)
+    raise typer.Exit(
+        asyncio.run(imports.run(folders.locate(data), files, options, as_json=as_json, release_at=release_at))
+    )
 
 
 @app.command()

@@ -7,8 +7,18 @@ from contextlib import contextmanager
 
 from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    ProgressColumn,
+    Task,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 from rich.table import Table
+from rich.text import Text
 
 from reprise.cli.folder import Folder, locate
 from reprise.cli.mesh_file import Mesh
@@ -16,6 +26,8 @@ from reprise.cli.mesh_file import Mesh
 # Between lines of progress where a bar cannot be drawn.
 LINE_EVERY_S = 2.0
 FILE_COLUMNS = 160
+# A rate is that of the last minutes.
+RATE_OVER_S = 180.0
 
 
 class Narrator:
@@ -56,9 +68,24 @@ class Narrator:
         if not self._console.is_terminal:
             yield Bar(self, None, what)
             return
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self._console, transient=True) as drawn:
+        columns = (
+            TextColumn("{task.description}"),
+            BarColumn(),
+            MofNCompleteColumn(),
+            _Rate(),
+            TimeElapsedColumn(),
+            TextColumn("left:"),
+            TimeRemainingColumn(),
+        )
+        with Progress(*columns, console=self._console, transient=True, speed_estimate_period=RATE_OVER_S) as drawn:
             yield Bar(self, drawn, what)
+
+
+class _Rate(ProgressColumn):
+    """How many a minute; pieces take seconds, so a rate a second would flicker between fractions."""
+
+    def render(self, task: Task) -> Text:
+        return Text(f"{60 * task.speed:.1f}/min" if task.speed else "")
 
 
 class Bar:

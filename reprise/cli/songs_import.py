@@ -51,12 +51,29 @@ class Tally:
                 self.titles.append(event["title"])
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Options:
+    """How an import differs from the usual one. An empty ladder is the setting's."""
+
+    release_at_unix_ms: int = 0
+    ladder: str = ""
+    report: Path | None = None
+    watch: bool = False
+
+    def arguments(self) -> tuple[str, ...]:
+        """Them for the command line of the import."""
+        words = ["--release-at-unix-ms", str(self.release_at_unix_ms)]
+        words += ["--ladder", self.ladder] if self.ladder else []
+        words += ["--report", str(self.report)] if self.report else []
+        return (*words, "--watch") if self.watch else tuple(words)
+
+
 async def events(
-    paths: Sequence[Path], environment: Mapping[str, str], log_path: Path, release_at_unix_ms: int = 0
+    paths: Sequence[Path], environment: Mapping[str, str], log_path: Path, options: Options = Options()
 ) -> AsyncGenerator[dict[str, Any], None]:
     """What the import tells, as it happens: {"event": "start" | "file" | "summary", ...}. Raises Unavailable when it breaks."""
-    options = ("--json", "--release-at-unix-ms", str(release_at_unix_ms))
-    argv = (sys.executable, "-P", "-m", "origin.ingest", *options, "--", *(str(path) for path in paths))
+    words = ("--json", *options.arguments(), "--", *(str(path) for path in paths))
+    argv = (sys.executable, "-P", "-m", "origin.ingest", *words)
     async with _child(argv, environment, log_path) as child:
         assert child.stdout is not None
         summary = False

@@ -1,10 +1,14 @@
 """`python -m origin.ingest` as a process: its lines, its exit codes."""
 
 import asyncio
+import hashlib
 import json
 import os
 import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -50,6 +54,86 @@ async def test_the_command_speaks_json_lines_or_plain_text(s3_bucket: s3.Bucket,
         assert lines[0] == "2 audio files found"
         assert lines[-2] == "2/2 imported A - Two"
         assert lines[-1] == "1 imported, 1 known, 0 skipped, 0 failed"
+
+
+async def lines_of(process: asyncio.subprocess.Process) -> AsyncIterator[dict[str, Any]]:
+    assert process.stdout is not None
+    async with asyncio.timeout(60):
+        async for line in process.stdout:
+            yield json.loads(line)
+
+
+@asynccontextmanager
+async def running(environment: dict[str, str], *arguments: str) -> AsyncIterator[asyncio.subprocess.Process]:
+    command = (sys.executable, "-m", "origin.ingest", "--json", *arguments)
+    process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE, env=environment)
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            process.kill()
+        await process.wait()
+
+
+async def test_an_import_that_was_killed_goes_on_with_exactly_the_rest(s3_bucket: s3.Bucket, tmp_path: Path) -> None:
+    environment = environment_for(s3_bucket, tmp_path)
+    for number in range(5):
+        write_song(tmp_path / f"{number}.flac", title=f"Song {number}", tone_hz=300 + 50 * number)
+    report, catalog = tmp_path / "report.jsonl", FakeCatalog()
+    async with served(catalog) as address:
+        environment["REPRISE_INGEST_CATALOG_ADDRESS"] = address
+        async with running(environment, "--workers", "1", str(tmp_path)) as process:
+            events = lines_of(process)
+            while (await anext(events))["event"] != "file":
+                pass
+            process.kill()
+        before = len(catalog.songs)
+        assert 1 <= before < 5
+        code, lines, _ = await ingest(environment, "--json", "--report", str(report), str(tmp_path))
+    assert code == 0
+    assert json.loads(lines[-1]) | {"event": ""} == {
+        "event": "", "imported": 5 - before, "known": before, "skipped": 0, "failed": 0, "error": ""
+    }  # fmt: skip
+    assert (catalog.publishes, len(catalog.songs)) == (5, 5)
+    assert report.read_text().splitlines() == lines
+
+
+async def test_a_watched_folder_imports_files_when_they_are_whole_and_stops_when_told(
+    s3_bucket: s3.Bucket, tmp_path: Path
+) -> None:
+    environment = environment_for(s3_bucket, tmp_path) | {"REPRISE_INGEST_WATCH_EVERY_S": "0.2"}
+    whole, folder, catalog = tmp_path / "whole.flac", tmp_path / "folder", FakeCatalog()
+    data = write_song(whole, 3.0, title="Slow").read_bytes()
+    folder.mkdir()
+    (folder / "broken.mp3").write_bytes(b"no music")
+    async with served(catalog) as address:
+        environment["REPRISE_INGEST_CATALOG_ADDRESS"] = address
+        async with running(environment, "--watch", "--ladder", "opus:64", str(folder)) as process:
+            events = lines_of(process)
+            writing = asyncio.create_task(write_slowly(folder / "slow.flac", data))
+            told = [event async for event in up_to_file(events, "slow.flac")]
+            await writing
+            process.terminate()
+            assert await process.wait() == 0
+    outcomes = [(Path(event["path"]).name, event["outcome"]) for event in told if event["event"] == "file"]
+    assert outcomes == [("broken.mp3", "failed"), ("slow.flac", "imported")]
+    assert catalog.song("Slow").source_sha256 == hashlib.sha256(data).hexdigest()
+
+
+async def write_slowly(path: Path, data: bytes) -> None:
+    """In pieces that come faster than the folder is scanned, over several scans."""
+    with path.open("wb") as file:
+        for at in range(0, len(data), len(data) // 40):
+            file.write(data[at : at + len(data) // 40])
+            file.flush()
+            await asyncio.sleep(0.05)
+
+
+async def up_to_file(events: AsyncIterator[dict[str, Any]], name: str) -> AsyncIterator[dict[str, Any]]:
+    async for event in events:
+        yield event
+        if event.get("path", "").endswith(name):
+            return
 
 
 @pytest.mark.parametrize(
