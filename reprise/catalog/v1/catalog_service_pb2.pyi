@@ -1508,7 +1508,7 @@ class RebuildIndexResponse(_message.Message):
     DONE_FIELD_NUMBER: _builtins.int
     TOTAL_ESTIMATE_FIELD_NUMBER: _builtins.int
     step: _builtins.str
-    """What is being done: "read", "merge", "publish", "done"."""
+    """What is being done: "read" everything, "catch_up" with changes since, "publish", "done"."""
     done: _builtins.int
     total_estimate: _builtins.int
     """About how many there will be."""
@@ -1554,6 +1554,7 @@ class GetIndexStatusResponse(_message.Message):
     CHANGES_BEHIND_FIELD_NUMBER: _builtins.int
     BEHIND_MS_FIELD_NUMBER: _builtins.int
     NORMALISER_VERSION_FIELD_NUMBER: _builtins.int
+    PUBLICATION_FIELD_NUMBER: _builtins.int
     writing: _builtins.bool
     """False for a standby, which waits for the writer's place."""
     backend: _builtins.str
@@ -1564,6 +1565,10 @@ class GetIndexStatusResponse(_message.Message):
     """Changes that are committed in the database and not in the index yet, and the age of the oldest."""
     behind_ms: _builtins.int
     normaliser_version: _builtins.int
+    publication: _builtins.int
+    """Counts publications; a catalog tells the one it answers from by its metric `reprise_catalog_index_publication`. 0 where
+    commits are publications (OpenSearch).
+    """
     def __init__(
         self,
         *,
@@ -1575,10 +1580,11 @@ class GetIndexStatusResponse(_message.Message):
         changes_behind: _builtins.int = ...,
         behind_ms: _builtins.int = ...,
         normaliser_version: _builtins.int = ...,
+        publication: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "behind_ms", b"behind_ms", "changes_behind", b"changes_behind", "documents", b"documents", "generation", b"generation", "normaliser_version", b"normaliser_version", "size_bytes", b"size_bytes", "writing", b"writing"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["backend", b"backend", "behind_ms", b"behind_ms", "changes_behind", b"changes_behind", "documents", b"documents", "generation", b"generation", "normaliser_version", b"normaliser_version", "publication", b"publication", "size_bytes", b"size_bytes", "writing", b"writing"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -319,7 +319,8 @@ class CatalogAdminServiceStub:
     """Makes one song, artist or release of two; the id that goes redirects to the one that stays, for ever: in queues, links
     and resume points. Asked again, it answers the same again.
     INVALID_ARGUMENT: malformed or equal ids. NOT_FOUND: unknown id. FAILED_PRECONDITION: `from_id` redirects to another one,
-    or releases come out at different moments. UNAVAILABLE: the database does not answer.
+    or `into_id` to it; releases come out at different moments, or a song would be hidden that is out; the artist that goes
+    is named in over 20,000 different credits. UNAVAILABLE: the database does not answer; asked again, it goes on.
     """
     SetArtistAliases: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.SetArtistAliasesRequest, _catalog_service_pb2.SetArtistAliasesResponse]
     """Sets the other names by which an artist is found; replaces those set before.
@@ -374,7 +375,8 @@ class CatalogAdminServiceAsyncStub(CatalogAdminServiceStub):
     """Makes one song, artist or release of two; the id that goes redirects to the one that stays, for ever: in queues, links
     and resume points. Asked again, it answers the same again.
     INVALID_ARGUMENT: malformed or equal ids. NOT_FOUND: unknown id. FAILED_PRECONDITION: `from_id` redirects to another one,
-    or releases come out at different moments. UNAVAILABLE: the database does not answer.
+    or `into_id` to it; releases come out at different moments, or a song would be hidden that is out; the artist that goes
+    is named in over 20,000 different credits. UNAVAILABLE: the database does not answer; asked again, it goes on.
     """
     SetArtistAliases: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.SetArtistAliasesRequest, _catalog_service_pb2.SetArtistAliasesResponse]  # type: ignore[assignment]
     """Sets the other names by which an artist is found; replaces those set before.
@@ -462,7 +464,8 @@ class CatalogAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         """Makes one song, artist or release of two; the id that goes redirects to the one that stays, for ever: in queues, links
         and resume points. Asked again, it answers the same again.
         INVALID_ARGUMENT: malformed or equal ids. NOT_FOUND: unknown id. FAILED_PRECONDITION: `from_id` redirects to another one,
-        or releases come out at different moments. UNAVAILABLE: the database does not answer.
+        or `into_id` to it; releases come out at different moments, or a song would be hidden that is out; the artist that goes
+        is named in over 20,000 different credits. UNAVAILABLE: the database does not answer; asked again, it goes on.
         """
 
     @_abc_1.abstractmethod
