@@ -21,7 +21,7 @@ from bench import report
 from bench.catalog import finding, paging, plots, writing
 from bench.catalog.corpus import Corpus, CorpusSong
 from bench.catalog.finding import OURS, Answers, Judge
-from bench.catalog.index import rebuild
+from bench.catalog.index import built
 from bench.catalog.load import load
 from bench.catalog.rivals import Fts5, Rival, Row, Trigrams
 from bench.catalog.world import World
@@ -87,7 +87,7 @@ async def _measure(world: World, options: argparse.Namespace, figures: Figures) 
         figures.size("PostgreSQL, by COPY", options.songs, seconds, await _database_bytes(world.dsn))
         report.say(f"catalog ready after {cards_s:.1f} s; indexing")
         indexer = world.indexer()
-        index = await rebuild(catalog, indexer)
+        index = await built(catalog, indexer)
         figures.size(f"{OURS}'s search index", options.songs, index.seconds, index.size_bytes)
         for rival in rivals:
             figures.size(rival.name, options.songs, rival.load_s, await rival.size_bytes())

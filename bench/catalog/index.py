@@ -9,23 +9,21 @@ from typing import TYPE_CHECKING
 
 import grpc
 
-from bench import report
 from bench.launch import Missing, Server
 from bench.songs import MESH_KEY
 from reprise import grants, rpc
-from reprise.catalog.v1.catalog_service_pb2 import GetIndexStatusRequest, RebuildIndexRequest, SearchRequest
+from reprise.catalog.v1.catalog_service_pb2 import GetIndexStatusRequest, SearchRequest
 from reprise.catalog.v1.catalog_service_pb2_grpc import CatalogServiceStub, IndexServiceStub
 
 if TYPE_CHECKING:  # the generated class exists for type checkers only
     from reprise.catalog.v1.catalog_service_pb2_grpc import IndexServiceAsyncStub
 
 REBUILD_S_MAX, SEEN_S_MAX, POLL_S, TOKEN_S = 3600.0, 120.0, 0.2, 7200
-SAY_INTERVAL_S = 10.0
 
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """`seconds` from the start of a rebuild until it is done."""
+    """`seconds` from the start of the indexer until all songs are in it."""
 
     seconds: float
     documents: int
@@ -45,18 +43,13 @@ def operator_token() -> str:
     return grants.mint(claims, grants.OPERATOR, grants.derive_key(MESH_KEY, grants.OPERATOR))
 
 
-async def rebuild(catalog: Server, indexer: Server) -> Index:
-    """Makes the index from the database, and returns when the catalog answers with it. Raises Missing."""
+async def built(catalog: Server, indexer: Server) -> Index:
+    """Waits until the indexer has made the index that it finds missing, and the catalog answers with it. Raises Missing."""
     token = rpc.bearer_metadata(operator_token())
+    began = time.perf_counter()
     async with grpc.aio.insecure_channel(f"127.0.0.1:{indexer.grpc_port}") as channel:
         stub = IndexServiceStub(channel)
         await _writing(stub, token)
-        began = time.perf_counter()
-        said = began
-        async for step in stub.RebuildIndex(RebuildIndexRequest(), metadata=token, timeout=REBUILD_S_MAX):
-            if time.perf_counter() > said + SAY_INTERVAL_S:
-                said = time.perf_counter()
-                report.say(f"index: {step.step}, {step.done:,} of about {step.total_estimate:,}")
         seconds = time.perf_counter() - began
         status = await stub.GetIndexStatus(GetIndexStatusRequest(), metadata=token, timeout=10)
     await _seen(catalog)
@@ -64,7 +57,7 @@ async def rebuild(catalog: Server, indexer: Server) -> Index:
 
 
 async def _writing(stub: "IndexServiceAsyncStub", token: Sequence[tuple[str, str]]) -> None:
-    """Returns when the indexer writes, with what it makes of an empty index by itself behind it."""
+    """Returns when the indexer follows the changes: what was there before is in the index then."""
     give_up = time.monotonic() + REBUILD_S_MAX
     while True:
         status = await stub.GetIndexStatus(GetIndexStatusRequest(), metadata=token, timeout=10)

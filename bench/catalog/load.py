@@ -1,6 +1,6 @@
 """Fills an empty catalog's tables with a corpus, by COPY: what a migration from another system would do.
 
-What a million publications would have left behind is written, cards too. The search index is left to the indexer.
+What a million publications would have left behind is written, cards and shelves too. The search index is left to the indexer.
 """
 
 import hashlib
@@ -10,13 +10,17 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import asyncpg
+from sqlalchemy.ext.asyncio import create_async_engine
+from sqlalchemy.pool import NullPool
 
 from bench import report
 from bench.catalog.corpus import Corpus, CorpusSong
-from catalog import cards, normalise, popularity, publication
+from catalog import cards, normalise, popularity, publication, shelves
+from catalog.database import connect
 from catalog.model import Credit, EntityKind, Genre, Release, Rendition, Song
 
 BATCH = 50_000
+CONNECT_S_MAX = 5.0
 # As ingest makes them: codec, bits per second, sample rate, media type.
 RENDITIONS = (
     (1, 96_000, 48_000, 'audio/mp4; codecs="opus"'),
@@ -69,7 +73,17 @@ async def load(dsn: str, corpus: Corpus, now_s: float) -> float:
         await connection.execute("ANALYZE")
     finally:
         await connection.close()
+    await _shelve(dsn)
     return time.perf_counter() - began
+
+
+async def _shelve(dsn: str) -> None:
+    engine = create_async_engine(
+        "postgresql+asyncpg://", async_creator=lambda: connect(dsn, CONNECT_S_MAX, None), poolclass=NullPool
+    )
+    async with engine.begin() as connection:
+        await shelves.rebuild(connection)
+    report.say("shelves made")
 
 
 def _batches(corpus: Corpus) -> Iterator[list[CorpusSong]]:
