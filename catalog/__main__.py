@@ -5,11 +5,13 @@ import time
 import uuid
 from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from prometheus_client import CollectorRegistry
 
+from catalog import cards
 from catalog.admin_servicer import CatalogAdminServicer
 from catalog.aliases import Aliases
 from catalog.browse import Browse
@@ -27,8 +29,9 @@ from catalog.pruning import Pruning
 from catalog.publish import Publisher
 from catalog.releases import Releases
 from catalog.resuming.heartbeats import Heartbeats
-from catalog.resuming.hot_points import HotPoints, connect
+from catalog.resuming.hot_points import HotPoints
 from catalog.resuming.metrics import ResumeMetrics
+from catalog.resuming.pipelining import Pipelining, connect
 from catalog.resuming.points import Resume
 from catalog.resuming.replay import Replayer
 from catalog.resuming.spool import Spool
@@ -92,8 +95,7 @@ async def build(settings: Settings) -> AsyncIterator[App]:
         stack.push_async_callback(manifests.close)
         index, following = await _open_index(settings, IndexStore(store, bucket.name), registry, stack)
         publisher = Publisher(database, _new_id, metrics)
-        accounts = _Accounts(settings, database, derive_key(mesh_key, REFRESH_KEY_OWNER), registry)
-        stack.callback(accounts.passwords.close)
+        accounts = _Accounts(settings, database, derive_key(mesh_key, REFRESH_KEY_OWNER), registry, stack)
         plays = Plays(database, registry)
         resuming = _Resuming(settings, database, plays, cursor_key, registry)
         stack.push_async_callback(resuming.close)
@@ -124,7 +126,14 @@ async def build(settings: Settings) -> AsyncIterator[App]:
             routes=(Route(COVERS_PATH, covers.handle),),
             ready=lambda: database.missing,
             background=(
-                *(database.watch, accounts.sessions.sweep, changes.listen, pruning.run, loop_lag.run),
+                *(
+                    database.watch,
+                    partial(cards.keep_filled, database),
+                    accounts.sessions.sweep,
+                    changes.listen,
+                    pruning.run,
+                    loop_lag.run,
+                ),
                 *resuming.background,
                 *following,
             ),
@@ -178,7 +187,9 @@ class _Resuming:
         self, settings: Settings, database: Database, plays: Plays, cursor_key: bytes, registry: CollectorRegistry
     ) -> None:
         metrics = ResumeMetrics(registry)
-        self._hot = HotPoints(connect(settings.valkey_url), metrics) if settings.valkey_url else None
+        self._hot: HotPoints | None = None
+        if settings.valkey_url:
+            self._hot = HotPoints(Pipelining(connect(settings.valkey_url), metrics), metrics)
         self._heartbeats = Heartbeats(database, self._hot, metrics)
         self._spool: Spool | None = None
         self.background: tuple[Callable[[], Coroutine[Any, Any, None]], ...] = (self._heartbeats.run, plays.run)
@@ -198,7 +209,14 @@ class _Resuming:
 class _Accounts:
     """Who listens, and how they say so."""
 
-    def __init__(self, settings: Settings, database: Database, refresh_key: bytes, registry: CollectorRegistry) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        database: Database,
+        refresh_key: bytes,
+        registry: CollectorRegistry,
+        stack: AsyncExitStack,
+    ) -> None:
         metrics = SessionMetrics(registry)
         key = Ed25519PrivateKey.from_private_bytes(read_key(settings.session_key_path, "session_key_path"))
         keys = {key_id_of(key.public_key()): key.public_key()}
@@ -207,8 +225,9 @@ class _Accounts:
         self.listeners = Listeners(Verifier(keys), time.time, anonymous=settings.anonymous_listeners)
         issuer = Issuer(key, time.time)
         self.sessions = Sessions(database, issuer, refresh_key, _new_id, secrets.token_bytes, metrics)
-        self.passwords = Passwords()
-        self.logins = Logins(database, self.sessions, self.passwords, _new_id, time.monotonic, metrics)
+        passwords = Passwords()
+        stack.callback(passwords.close)
+        self.logins = Logins(database, self.sessions, passwords, _new_id, time.monotonic, metrics)
         self.servicer = SessionServicer(self.logins, self.sessions, Clients(settings.trusted_proxies))
 
 

@@ -17,6 +17,7 @@ from catalog.resuming.beats import Beat, shard_of
 from catalog.resuming.heartbeats import Heartbeats
 from catalog.resuming.hot_points import HotPoints, Noted
 from catalog.resuming.metrics import ResumeMetrics
+from catalog.resuming.pipelining import Pipelining, connect
 from catalog.resuming.points import Resume
 from catalog.resuming.resume import Kind, Point, Save
 from catalog.resuming.rows import DEVICES_MAX, load_state
@@ -37,7 +38,7 @@ def beat(user: str, song_id: str, device: str = "phone", sequence: int = 1) -> B
 
 @pytest.fixture
 async def hot(valkey_url: str, resume_metrics: ResumeMetrics) -> AsyncIterator[HotPoints]:
-    points = HotPoints(hot_points.connect(valkey_url), resume_metrics)
+    points = HotPoints(Pipelining(connect(valkey_url), resume_metrics), resume_metrics)
     yield points
     await points.close()
 
@@ -180,7 +181,7 @@ async def test_a_full_valkey_leaves_heartbeats_to_memory(
     user: str,
     song_id: str,
 ) -> None:
-    small = HotPoints(hot_points.connect(valkey_url), resume_metrics, due_max=0)
+    small = HotPoints(Pipelining(connect(valkey_url), resume_metrics), resume_metrics, due_max=0)
     way = Heartbeats(database, small, resume_metrics)
     assert (await small.note(beat(user, song_id)))[0] is Noted.FULL
     await way.note(beat(user, song_id))
@@ -219,7 +220,7 @@ async def test_valkey_killed_midway_costs_no_heartbeat_that_comes_after_and_slow
     server = Valkey(directory=tmp_path / "valkey", port=port, password=secrets.token_hex(8), log_path=log_path)
     users = [f"listener-{number:07}-{port}" for number in range(20)]
     with running(server) as process:
-        hot = HotPoints(hot_points.connect(server.url), resume_metrics)
+        hot = HotPoints(Pipelining(connect(server.url), resume_metrics), resume_metrics)
         way = Heartbeats(database, hot, resume_metrics)
         resume = resuming(database, way, resume_metrics)
         for one in users:
@@ -249,7 +250,7 @@ async def test_a_valkey_that_hangs_is_left_alone(
 
     server = await asyncio.start_server(hang, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
-    hot = HotPoints(hot_points.connect(f"redis://127.0.0.1:{port}/0"), resume_metrics)
+    hot = HotPoints(Pipelining(connect(f"redis://127.0.0.1:{port}/0"), resume_metrics), resume_metrics)
     began = time.monotonic()
     for _ in range(20):
         assert await hot.points_of(user, [song_id]) == [[]]
