@@ -66,7 +66,7 @@ class SegmentTarget:
     @property
     def size(self) -> Size:
         manifest = self._published.manifest if self._published else None
-        return Size(manifest.documents, manifest.size_bytes) if manifest else Size()
+        return Size(manifest.documents, manifest.size_bytes, manifest.number) if manifest else Size()
 
     async def take_over(self) -> Generation | None:
         """Counts the epoch up, which shuts out whoever wrote before. Then goes on from what is published, not from files of
@@ -75,7 +75,8 @@ class SegmentTarget:
         self._published = await self._store.current()
         if self._published is None:
             return None
-        manifest = replace(self._published.manifest, epoch=self._published.manifest.epoch + 1, number=0)
+        last = self._published.manifest
+        manifest = replace(last, epoch=last.epoch + 1, number=last.number + 1)
         self._published = await self._store.replace(manifest, self._published.etag)
         log.info("index_taken_over", generation=manifest.generation, epoch=manifest.epoch)
         if manifest.versions != self._versions:

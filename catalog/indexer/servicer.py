@@ -37,4 +37,5 @@ class IndexServicer(pb_grpc.IndexServiceServicer):
             changes_behind=status.changes_behind,
             behind_ms=int(status.behind_s * 1000),
             normaliser_version=normalise.VERSION,
+            publication=status.size.publication,
         )

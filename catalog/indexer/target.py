@@ -8,10 +8,11 @@ from catalog.indexer.generation import Generation
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """What searchers see, as of the last publication."""
+    """What searchers see, as of the last publication, and which one that was; 0 where commits are publications."""
 
     documents: int = 0
     size_bytes: int = 0
+    publication: int = 0
 
 
 class Target(Protocol):

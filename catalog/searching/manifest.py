@@ -1,7 +1,7 @@
 """The manifest of the search index: which files make the index that is in use, and what it holds. Pure.
 
 It is the one mutable object of the index in the store; the files that it names never change. `epoch` counts the indexers that
-took over writing, and `number` their publications: no two manifests are ever equal, so a store's ETag tells them apart.
+took over writing, and `number` publications: no two manifests are ever equal, so a store's ETag tells them apart.
 
 Invariant: a manifest that `from_bytes` accepts names only files that may be written into a folder of our own.
 """

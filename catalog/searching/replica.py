@@ -8,6 +8,7 @@ Invariants: finds see one view from beginning to end; a view is swapped in whole
 """
 
 import asyncio
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
@@ -48,6 +49,9 @@ class ReplicaMetrics:
         )
         self.documents = Gauge(
             "reprise_catalog_index_documents", "Documents in the search index in use; 0 without one", registry=registry
+        )
+        self.publication = Gauge(
+            "reprise_catalog_index_publication", "Number of the publication in use; 0 without one", registry=registry
         )
         self.size_bytes = Gauge(
             "reprise_catalog_index_size_bytes", "Bytes of the search index in use; 0 without one", registry=registry
@@ -136,7 +140,9 @@ class Replica:
         if manifest.versions != self._versions:
             self._metrics.pulls.labels("other_versions").inc()
             self._note(f"the published one is of {manifest.versions}, this build reads {self._versions}")
-        elif self.manifest is None or self.manifest.files != manifest.files:
+        elif self._usable and self._view and self._view.manifest.files == manifest.files:
+            self._use(replace(self._view, manifest=manifest), usable=True)
+        else:
             view, fetched = await pull(self._store, self._folder, manifest, self._view)
             self._metrics.fetched_bytes.inc(fetched)
             await self._open(view)
@@ -153,6 +159,7 @@ class Replica:
         self._view, self._usable = view, usable
         self._metrics.documents.set(view.manifest.documents if usable else 0)
         self._metrics.size_bytes.set(view.manifest.size_bytes if usable else 0)
+        self._metrics.publication.set(view.manifest.number if usable else 0)
 
     def _note(self, trouble: str) -> None:
         """Keeps what is wrong, and logs it once."""

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from reprise import s3
-from reprise.cli import demo_music, keys, mesh_file, plan
+from reprise.cli import demo_music, index, keys, mesh_file, plan
 from reprise.cli.folder import Folder, write_whole
 from reprise.cli.narrator import Narrator
 from reprise.cli.plan import Backends, Shape
@@ -149,6 +149,7 @@ class MeshRun:
                         bar.advance()
                         if event["outcome"] == "failed":
                             self.narrator.say(f"not imported: {event['path']}: {event['reason']}")
+        await index.wait_found(self.folder)
         if tally.error:
             raise Unavailable(f"the import stopped early: {tally.error}")
         self.narrator.say(f"music: {tally.text}")
