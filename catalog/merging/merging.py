@@ -55,7 +55,8 @@ class Merging:
             while await self._database.write(lambda connection: progress.move(connection, from_id, into)):
                 pass
             await self._database.write(lambda connection: songs.remove_husk(connection, from_id))
-        shown = await self._database.read(lambda connection: _SONGS[kind](connection, into))
+        # At the primary: a standby may not have the first step yet.
+        shown = await self._database.write(lambda connection: _SONGS[kind](connection, into))
         await self._show(shown)
         self._count.labels(kind.name.lower()).inc()
         log.info("merged", kind=kind.name.lower(), from_id=str(from_id), into_id=str(into), songs=len(shown))

@@ -214,7 +214,7 @@ SONG_ID = str(uuid.UUID(int=7))
         ("Browse", pb.BrowseRequest(kind=1, order=9), Code.INVALID_ARGUMENT, "order"),
         ("Browse", pb.BrowseRequest(kind=1, page_size=101), Code.INVALID_ARGUMENT, "page_size"),
         ("Browse", pb.BrowseRequest(kind=1, cursor="forged"), Code.INVALID_ARGUMENT, "cursor"),
-        ("Browse", pb.BrowseRequest(kind=1, genre_id=SONG_ID), Code.INVALID_ARGUMENT, "genre_id"),
+        ("Browse", pb.BrowseRequest(kind=3, genre_id=SONG_ID), Code.INVALID_ARGUMENT, "genre_id"),
         ("Browse", pb.BrowseRequest(kind=4, genre_id="rock"), Code.INVALID_ARGUMENT, "genre_id"),
         ("Browse", pb.BrowseRequest(kind=4, genre_id=SONG_ID), Code.NOT_FOUND, "genre_id"),
         ("GetSongs", pb.GetSongsRequest(), Code.INVALID_ARGUMENT, "song_ids"),
