@@ -80,6 +80,12 @@ class Browse:
 async def _rows(
     connection: AsyncConnection, listing: Listing, after: cursors.Position | None, count: int
 ) -> Sequence[Any]:
+    found: Sequence[Any] = (await connection.execute(page_statement(listing, after, count))).all()
+    return found
+
+
+def page_statement(listing: Listing, after: cursors.Position | None, count: int) -> sa.Select[Any]:
+    """The next entries of a list behind the position of a cursor."""
     walk = _tracks(listing) if listing.filter is Filter.RELEASE else _shelf(listing)
     statement = walk.rows.add_columns(*walk.order)
     if after is not None:
@@ -92,8 +98,7 @@ async def _rows(
     page = statement.order_by(*order).limit(count).subquery("page")
     again = [page.c[str(column.key)] for column in walk.order]
     ordered = [column.desc() for column in again] if walk.descending else again
-    found: Sequence[Any] = (await connection.execute(with_entries(listing.kind, page).order_by(*ordered))).all()
-    return found
+    return with_entries(listing.kind, page).order_by(*ordered)
 
 
 def _shelf(listing: Listing) -> _Walk:

@@ -83,6 +83,67 @@ async def test_many_listeners_of_a_cold_cover_cause_one_read(
     assert len(s3_access.gets(s3_bucket.name, s3.cover_key(cover_id))) == 1
 
 
+async def store_size(client: Any, bucket: s3.Bucket, cover_id: str, px: int, body: bytes) -> None:
+    await client.put_object(Bucket=bucket.name, Key=s3.cover_size_key(cover_id, px), Body=body)
+
+
+async def test_a_size_is_served_and_without_it_the_next_larger_one_or_the_image_itself(
+    served: Covers, s3_client: Any, s3_bucket: s3.Bucket
+) -> None:
+    cover_id = await store(s3_client, s3_bucket, PNG + b"sized")
+    for px in (96, 640):
+        await store_size(s3_client, s3_bucket, cover_id, px, b"\xff\xd8\xff\xe0 jpeg %d" % px)
+    for asked, got in ((96, 96), (97, 640), (640, 640), (641, 0)):
+        answer = await get(served, f"{cover_id}/{asked}")
+        headers = dict(answer.headers)
+        body = b"\xff\xd8\xff\xe0 jpeg %d" % got if got else PNG + b"sized"
+        assert (answer.status, answer.body) == (200, body)
+        assert headers["etag"] == (f'"{cover_id}-{got}"' if got else f'"{cover_id}"')
+        assert headers["content-type"] == ("image/jpeg" if got else "image/png")
+        again = await get(served, f"{cover_id}/{asked}", if_none_match=headers["etag"])
+        assert (again.status, dict(again.headers)["etag"]) == (304, headers["etag"])
+    assert (await get(served, cover_id, if_none_match=f'"{cover_id}-96"')).status == 200
+
+
+async def test_a_size_that_is_no_image_is_not_served(served: Covers, s3_client: Any, s3_bucket: s3.Bucket) -> None:
+    cover_id = await store(s3_client, s3_bucket, PNG + b"of a bad size")
+    await store_size(s3_client, s3_bucket, cover_id, 96, b"<html>")
+    assert (await get(served, f"{cover_id}/96")).status == 502
+
+
+@pytest.mark.parametrize("size", ["", "0", "-1", "96px", "10000", "٩٦", "96/"])
+async def test_a_malformed_size_is_refused(served: Covers, size: str) -> None:
+    answer = await get(served, f"{'0' * 64}/{size}")
+    assert answer.status == 400
+    assert b"1 to 9999 pixels" in bytes(answer.body)  # type: ignore[arg-type]
+
+
+class Trickle:
+    """An S3 that sends a few bytes at a time."""
+
+    def __init__(self, body: bytes) -> None:
+        self._left = body
+
+    async def get_object(self, **_asked: str) -> dict[str, "Trickle"]:
+        return {"Body": self}
+
+    async def __aenter__(self) -> "Trickle":
+        return self
+
+    async def __aexit__(self, *_failure: object) -> None:
+        return None
+
+    async def read(self, count: int) -> bytes:
+        piece, self._left = self._left[: min(count, 100)], self._left[min(count, 100) :]
+        return piece
+
+
+async def test_a_cover_that_arrives_in_pieces_is_whole(metrics: CatalogMetrics) -> None:
+    served = Covers(Trickle(PNG), "x", 10_000, metrics)
+    answer = await get(served, hashlib.sha256(PNG).hexdigest())
+    assert (answer.status, answer.body) == (200, PNG)
+
+
 @pytest.mark.parametrize("form", ['"{}"', 'W/"{}"', '"other", "{}"'])
 async def test_who_has_it_is_not_sent_it_again(served: Covers, form: str) -> None:
     cover_id = hashlib.sha256(b"never stored").hexdigest()
