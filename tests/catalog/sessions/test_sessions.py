@@ -8,6 +8,7 @@ from datetime import timedelta
 import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
+from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog import tables as t
 from catalog.database import Database
@@ -106,10 +107,26 @@ async def test_a_device_that_logs_in_twice_at_once_is_one_listener(logins: Login
 
 
 async def test_refreshes_at_the_same_moment_rotate_once_and_all_get_valid_tokens(
-    logins: Logins, sessions: Sessions, verifier: Verifier, registry: CollectorRegistry
+    logins: Logins, sessions: Sessions, database: Database, verifier: Verifier, registry: CollectorRegistry
 ) -> None:
     session = await logins.by_secret(new_secret(), PHONE, ADDRESS)
-    answers = await asyncio.gather(*(sessions.refresh(session.refresh_token) for _ in range(4)))
+    refreshes: list[asyncio.Task[Session]] = []
+
+    async def hold(connection: AsyncConnection) -> None:
+        """Keeps the session's row until all refreshes wait for it."""
+        await connection.execute(
+            sa.select(t.session.c.id).where(t.session.c.id == session.session_id).with_for_update()
+        )
+        refreshes.extend(asyncio.create_task(sessions.refresh(session.refresh_token)) for _ in range(4))
+        blocked = sa.text("SELECT count(*) FROM pg_stat_activity WHERE cardinality(pg_blocking_pids(pid)) > 0")
+        async with asyncio.timeout(5):
+            while (await connection.execute(blocked)).scalar_one() < len(refreshes):
+                await asyncio.sleep(0.01)
+                # What a transaction sees of others' activity is else what it saw first.
+                await connection.execute(sa.text("SELECT pg_stat_clear_snapshot()"))
+
+    await database.write(hold)
+    answers = await asyncio.gather(*refreshes)
     assert len({answer.refresh_token for answer in answers}) == 1
     for answer in answers:
         assert verifier.verify(answer.access_token, time.time()).session_id == session.session_id
