@@ -118,12 +118,7 @@ class Database:
         try:
             return await self._write(first, work)
         except Failed as failed:
-            if failed.cause not in _GONE:
-                raise _refusal(failed) from None
-            if first is not None and failed.cause == "read_only":
-                await self._servers[first].forget_connections()
-            await self._watch.look()
-            if self._watch.writer == first and failed.cause != "read_only":
+            if not await self._may_help_again(first, failed.cause):
                 raise _refusal(failed) from None
         try:
             return await self._write(self._watch.writer, work)
@@ -146,6 +141,16 @@ class Database:
         # The primary answered though the last look at it did not: all is well.
         is_primary = index == self._watch.writer and standings.has_seen(self._watch.standings[index], at_least)
         return index not in fresh and not is_primary
+
+    async def _may_help_again(self, first: int | None, cause: str) -> bool:
+        """Looks for a primary that took the place of the `first`."""
+        if cause == "read_only" and first is not None:
+            # Its name may lead to the next primary already; its connections lead to what became a standby.
+            await self._servers[first].forget_connections()
+        elif cause not in _GONE or len(self._servers) == 1:
+            return False
+        await self._watch.look()
+        return cause == "read_only" or self._watch.writer != first
 
     async def _write(self, index: int | None, work: Work[T]) -> tuple[T, Position]:
         if index is None:

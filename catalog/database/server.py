@@ -22,6 +22,8 @@ T = TypeVar("T")
 Work = Callable[[AsyncConnection], Awaitable[T]]
 
 POOL_WAIT_S = 1.0
+# Less than a statement may take: a server that hangs is known to before the first read there has given up.
+LOOK_S_MAX = 1.0
 # Of a primary, what it has flushed: what it has not, an idle one may keep for minutes, and no standby can have it.
 # The name of a WAL file begins with the timeline, true as soon as it began; the control file learns it only at the next
 # checkpoint. No function tells up to which timeline a standby has replayed: these three know it at the latest by then.
@@ -71,7 +73,7 @@ class Server:
         self._bounds = bounds
         self._engine = create_async_engine(
             "postgresql+asyncpg://",
-            async_creator=lambda: connect(address.dsn, bounds.connect_timeout_s, bounds.statement_timeout_s),
+            async_creator=self._connect,
             pool_size=bounds.connections_max,
             max_overflow=0,
             pool_timeout=POOL_WAIT_S,
@@ -87,22 +89,20 @@ class Server:
 
     async def read(self, work: Work[T]) -> T:
         """The result of `work`, outside a transaction. Raises Failed."""
-        return await self._attempts(lambda: _begun(self._autocommit, work))
-
-    async def write(self, work: Work[T]) -> T:
-        """The result of `work`, committed when this returns. Raises Failed: then it may have been committed or not."""
-        return await self._attempts(lambda: _begun(self._engine, work))
+        return await self._attempts(lambda: _done(self._autocommit, work))
 
     async def write_at(self, work: Work[T]) -> tuple[T, Position]:
-        """As `write`, and a place in the log after the commit."""
-        return await self._attempts(lambda: _begun_at(self._engine, work))
+        """The result of `work`, committed, and a place in the log after that. Raises Failed: it may be committed or not."""
+        return await self._attempts(lambda: _committed(self._engine, work))
 
     async def look(self) -> Sight:
         """What the server is, and where in the log. Raises Failed."""
         for again in (self._watcher is not None, False):
             try:
-                async with asyncio.timeout(self._bounds.connect_timeout_s):
-                    return await self._look()
+                if self._watcher is None:
+                    self._watcher = await self._connect()
+                async with asyncio.timeout(LOOK_S_MAX):
+                    return await self._look(self._watcher)
             except asyncio.CancelledError:
                 self._stop_looking()
                 raise
@@ -110,18 +110,18 @@ class Server:
                 raise Failed("malformed") from None
             except FAILURES as failure:
                 self._stop_looking()
-                if not again:
-                    raise Failed(cause_of(failure) or "refused", str(failure)) from None
+                cause = cause_of(failure) or "refused"
+                if not again or cause == "timeout":
+                    raise Failed(cause, str(failure)) from None
         raise AssertionError("unreachable")
 
-    async def _look(self) -> Sight:
-        if self._watcher is None:
-            self._watcher = await connect(
-                self.address.dsn, self._bounds.connect_timeout_s, self._bounds.statement_timeout_s
-            )
+    async def _connect(self) -> asyncpg.Connection:
+        return await connect(self.address.dsn, self._bounds.connect_timeout_s, self._bounds.statement_timeout_s)
+
+    async def _look(self, watcher: asyncpg.Connection) -> Sight:
         clock = asyncio.get_running_loop().time
         asked_at = clock()
-        row = await self._watcher.fetchrow(_SIGHT)
+        row = await watcher.fetchrow(_SIGHT)
         round_trip_s = clock() - asked_at
         is_standby, lsn, file_name, timeline, run_began_at = row
         if not is_standby:
@@ -161,12 +161,12 @@ class Server:
         raise AssertionError("unreachable")
 
 
-async def _begun(engine: AsyncEngine, work: Work[T]) -> T:
+async def _done(engine: AsyncEngine, work: Work[T]) -> T:
     async with engine.begin() as connection:
         return await work(connection)
 
 
-async def _begun_at(engine: AsyncEngine, work: Work[T]) -> tuple[T, Position]:
+async def _committed(engine: AsyncEngine, work: Work[T]) -> tuple[T, Position]:
     async with engine.connect() as connection:
         async with connection.begin():
             result = await work(connection)

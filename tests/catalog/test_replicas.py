@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from catalog.database import Database, Position
 from catalog.metrics import CatalogMetrics
 from reprise.engines.postgres import create_database, promote
 from reprise.errors import Unavailable
+from tests.catalog.flaky_proxy import proxy
 from tests.support.replication import Replicated, replicated
 from tests.support.wait import eventually, wait_until
 
@@ -63,7 +65,7 @@ async def near_the_standby(
         CatalogMetrics(registry),
         connections_max=2,
         connect_timeout_s=5,
-        statement_timeout_s=5,
+        statement_timeout_s=2,
         replicas=(f"here={standby}", f"there={primary}"),
         region="here",
         lag_s_max=lag_s_max,
@@ -187,6 +189,20 @@ async def test_no_read_fails_when_the_near_standby_dies(pair: list[Replicated], 
         await wait_until(lambda: has_role(registry, pair[1], "standby"), "the standby is back")
         before = served(registry, pair[1])
         await eventually(lambda: served_more(database, registry, pair[1], before), "the standby serves again")
+
+
+async def test_a_read_at_a_standby_that_hangs_ends_at_the_primary(
+    pair: list[Replicated], registry: CollectorRegistry
+) -> None:
+    primary, standby = pair
+    async with proxy("127.0.0.1", standby.server.port) as network:
+        far = replace(standby, server=replace(standby.server, port=network.port))
+        async with near_the_standby([primary, far], registry) as database:
+            expected = await database.read_fresh(count, None)
+            network.freeze()
+            assert await database.read_fresh(count, None) == expected
+            assert (served(registry, primary), served(registry, far)) == (1, 1)
+            await network.restore()
 
 
 async def test_a_token_of_the_future_is_answered_and_called_stale(
