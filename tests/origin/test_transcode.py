@@ -8,9 +8,10 @@ from typing import TypeAlias
 import av
 import pytest
 
-from origin.ingest import boxes, ladder
+from origin.ingest import boxes, encoding, ladder, worker
 from origin.ingest.decoding import BadAudio
 from origin.ingest.encoding import Encoded
+from origin.ingest.job import Rejected
 from origin.ingest.transcode import transcode
 from tests.origin.sound import write_noise, write_song
 
@@ -183,3 +184,14 @@ def test_one_bad_spot_does_not_make_a_song_unplayable(tmp_path: Path) -> None:
 def test_a_song_longer_than_the_limit_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadAudio, match="longer than"):
         transcode(write_song(tmp_path / "song.wav", 3.0), tmp_path, LADDER, song_s_max=2)
+
+
+def test_a_rendition_that_decodes_to_less_than_the_song_is_a_fault_of_ours(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(encoding, "_decoded_samples", lambda path: 47_000)
+    source = write_song(tmp_path / "song.flac", 1.0)
+    (tmp_path / "out").mkdir()
+    assert worker.prepare(source, tmp_path / "out", LADDER, 60) == Rejected(
+        "internal error: its opus-96 rendition has 48000 samples, states 48000 and decodes to 46688, instead of 48000.0"
+    )
