@@ -46,6 +46,8 @@ def mesh(tmp_path_factory: pytest.TempPathFactory, music: Path, s3_access: S3Acc
     with pytest.MonkeyPatch.context() as environment:
         # Stories of releases cannot wait for half a minute.
         environment.setenv("REPRISE_BALANCER_CALENDAR_POLL_S", "0.5")
+        # The stories count bytes of one Opus and one AAC rendition each; what else a ladder makes has tests of its own.
+        environment.setenv("REPRISE_INGEST_LADDER", "opus:96,aac:128")
         with running_mesh(tmp_path_factory.mktemp("mesh") / "data", *shape, *audit, music=music) as running:
             yield running
 
