@@ -106,13 +106,12 @@ class Pipelining:
         self._sender = None
 
     async def _travel(self, trip: list[_Asked]) -> list[list[Any] | None] | None:
-        pipeline = self._client.pipeline(transaction=False)
         ends = []
-        for asked in trip:
-            asked.question(pipeline)
-            ends.append(len(pipeline))
         try:
-            async with asyncio.timeout(TIMEOUT_S):
+            async with asyncio.timeout(TIMEOUT_S), self._client.pipeline(transaction=False) as pipeline:
+                for asked in trip:
+                    asked.question(pipeline)
+                    ends.append(len(pipeline))
                 answers = await pipeline.execute()
         except (RedisError, OSError) as error:  # a TimeoutError is an OSError
             self._failed(len(trip), error)

@@ -4,6 +4,7 @@ An action is answered when it is committed, or while the database is away when i
 answered when it is noted. Answers are what the database has, with what is still on its way there laid over.
 """
 
+import uuid
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -163,9 +164,12 @@ class Resume:
 
 
 async def _load(connection: AsyncConnection, user_id: str, song_id: str) -> tuple[str, State]:
-    """The song's id now, and what is kept of it."""
+    """The song's id now, and what is kept of it. Points of a merged song move, so what is found needs no further look."""
+    state = await load_state(connection, user_id, uuid.UUID(song_id))
+    if state.points:
+        return song_id, state
     now = await canonical(connection, song_id)
-    return str(now), await load_state(connection, user_id, now)
+    return str(now), state if str(now) == song_id else await load_state(connection, user_id, now)
 
 
 def _newer(entry: Entry, beats: Sequence[Point]) -> Entry:

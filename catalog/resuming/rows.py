@@ -33,12 +33,15 @@ async def existing(connection: AsyncConnection, song_id: str) -> uuid.UUID:
 
 async def load_state(connection: AsyncConnection, user_id: str, song_id: uuid.UUID) -> State:
     """All that is kept of a listener's song."""
-    pointer = t.progress_pointer
-    found = (await connection.execute(sa.select(pointer).where(*of(pointer, user_id, song_id)))).first()
-    if found is None:
+    pointer, progress = t.progress_pointer.c, t.progress.c
+    is_same_song = sa.and_(pointer.user_id == progress.user_id, pointer.recording_id == progress.recording_id)
+    statement = select_points(user_id).join(t.progress_pointer, is_same_song).where(*of(t.progress, user_id, song_id))
+    pointed = (pointer.device_id.label("pointed_id"), pointer.revision.label("pointed_revision"))
+    rows = (await connection.execute(statement.add_columns(*pointed))).all()
+    if not rows:
         return State()
-    rows = await connection.execute(select_points(user_id).where(*of(t.progress, user_id, song_id)))
-    return State(Pointer(found.device_id, found.revision), {row.device_id: point_of(row) for row in rows})
+    pointer_now = Pointer(rows[0].pointed_id, rows[0].pointed_revision)
+    return State(pointer_now, {row.device_id: point_of(row) for row in rows})
 
 
 def select_points(user_id: str) -> sa.Select[Any]:

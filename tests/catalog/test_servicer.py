@@ -199,6 +199,29 @@ async def test_progress_over_the_wire(catalog: Any, admin: Any) -> None:
     assert "epoch=5 sequence=1 position_ms=10000" in message
 
 
+async def test_late_saves_heartbeats_and_recent_songs_over_the_wire(catalog: Any, admin: Any) -> None:
+    user = "listener-of-two-devices"
+    song_id = (await admin.PublishSong(publish_request("Listed"), metadata=token())).song_id
+
+    async def save(device: str, sequence: int, **how: Any) -> Any:
+        point = pb.ResumePoint(song_id=song_id, device_id=device, epoch=1, sequence=sequence)
+        return await catalog.SaveProgress(pb.SaveProgressRequest(user_id=user, point=point, **how))
+
+    await save("phone", 1)
+    car = await save("car", 1, base_revision=1)
+    late = await save("phone", 2, base_revision=1, late=True)
+    assert (car.point.revision, late.conflict) == (2, car.point)
+    beat = await save("car", 2, kind=pb.PROGRESS_KIND_HEARTBEAT, base_revision=2)
+    assert (beat.point.sequence, beat.consistency_token, beat.spooled) == (2, "", False)
+    request = pb.GetProgressRequest(user_id=user, song_id=song_id, consistency_token=late.consistency_token)
+    answer = await catalog.GetProgress(request)
+    assert (answer.point.sequence, answer.stale) == (2, False)
+    assert [(point.device_id, point.sequence) for point in answer.other_devices] == [("phone", 2)]
+    recent = await catalog.ListRecent(pb.ListRecentRequest(user_id=user))
+    assert [(entry.song.title, entry.point) for entry in recent.entries] == [("Listed", answer.point)]
+    assert not recent.next_cursor
+
+
 SONG_ID = str(uuid.UUID(int=7))
 
 
@@ -241,6 +264,14 @@ SONG_ID = str(uuid.UUID(int=7))
             "no such song",
         ),
         ("GetProgress", pb.GetProgressRequest(user_id=USER, song_id="x"), Code.INVALID_ARGUMENT, "song_id"),
+        (
+            "GetProgress",
+            pb.GetProgressRequest(user_id=USER, song_id=SONG_ID, consistency_token="x"),
+            Code.INVALID_ARGUMENT,
+            "consistency_token",
+        ),
+        ("ListRecent", pb.ListRecentRequest(user_id=USER, page_size=101), Code.INVALID_ARGUMENT, "page_size"),
+        ("ListRecent", pb.ListRecentRequest(user_id=USER, cursor="forged"), Code.INVALID_ARGUMENT, "cursor"),
         ("GetProgress", pb.GetProgressRequest(user_id=USER, song_id=SONG_ID), Code.NOT_FOUND, "no resume point"),
     ],
 )

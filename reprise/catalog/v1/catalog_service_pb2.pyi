@@ -544,7 +544,9 @@ class SaveProgressResponse(_message.Message):
 
     @_builtins.property
     def conflict(self) -> Global___ResumePoint:
-        """Set when the pointer stays with another device: what it points at. The listener may be offered both."""
+        """Set when the pointer stays with another device: what it points at. The listener may be offered both. Heartbeats and
+        spooled saves are not told.
+        """
 
     def __init__(
         self,

@@ -125,7 +125,8 @@ class CatalogServiceServicer:
 
     def GetProgress(self, request, context):
         """The resume points of one listener for one song: the pointer first, then one per other device.
-        INVALID_ARGUMENT: malformed id or token. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer.
+        INVALID_ARGUMENT: malformed id or token. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer, and
+        nothing of this song waits for it at this catalog (else that is the answer, `stale`).
         UNAUTHENTICATED and PERMISSION_DENIED as in SaveProgress.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)

@@ -62,7 +62,8 @@ class CatalogServiceStub:
     """
     GetProgress: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetProgressRequest, _catalog_service_pb2.GetProgressResponse]
     """The resume points of one listener for one song: the pointer first, then one per other device.
-    INVALID_ARGUMENT: malformed id or token. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer.
+    INVALID_ARGUMENT: malformed id or token. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer, and
+    nothing of this song waits for it at this catalog (else that is the answer, `stale`).
     UNAUTHENTICATED and PERMISSION_DENIED as in SaveProgress.
     """
     ListRecent: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.ListRecentRequest, _catalog_service_pb2.ListRecentResponse]
@@ -105,7 +106,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """
     GetProgress: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetProgressRequest, _catalog_service_pb2.GetProgressResponse]  # type: ignore[assignment]
     """The resume points of one listener for one song: the pointer first, then one per other device.
-    INVALID_ARGUMENT: malformed id or token. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer.
+    INVALID_ARGUMENT: malformed id or token. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer, and
+    nothing of this song waits for it at this catalog (else that is the answer, `stale`).
     UNAUTHENTICATED and PERMISSION_DENIED as in SaveProgress.
     """
     ListRecent: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.ListRecentRequest, _catalog_service_pb2.ListRecentResponse]  # type: ignore[assignment]
@@ -181,7 +183,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.GetProgressResponse, _abc.Awaitable[_catalog_service_pb2.GetProgressResponse]]:
         """The resume points of one listener for one song: the pointer first, then one per other device.
-        INVALID_ARGUMENT: malformed id or token. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer.
+        INVALID_ARGUMENT: malformed id or token. NOT_FOUND: nothing was saved. UNAVAILABLE: the database does not answer, and
+        nothing of this song waits for it at this catalog (else that is the answer, `stale`).
         UNAUTHENTICATED and PERMISSION_DENIED as in SaveProgress.
         """
 
