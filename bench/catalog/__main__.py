@@ -39,7 +39,13 @@ SIZES = (
     Column("MiB", "mib", 1),
     Column("bytes a song", "bytes_song"),
 )
+TABLES = (Column("table", "table"), Column("bytes a song", "bytes_song"), Column("of them indexes", "index_bytes_song"))
 MEMORY = (Column("process", "process"), Column("RSS MiB", "rss_mib"))
+
+_SIZES_OF_TABLES = """
+    SELECT relname, pg_total_relation_size(oid) AS size, pg_indexes_size(oid)
+    FROM pg_class WHERE relkind = 'r' AND relnamespace = 'public'::regnamespace ORDER BY size DESC
+"""
 
 
 class Figures:
@@ -50,6 +56,7 @@ class Figures:
         self.found: dict[tuple[str, str], Answers] = {}
         self.pages: list[dict[str, object]] = []
         self.writes: list[dict[str, object]] = []
+        self.tables_of_postgres: list[dict[str, object]] = []
         self.memory: list[dict[str, object]] = []
         self.until_found_s: list[float] = []
 
@@ -62,6 +69,7 @@ class Figures:
         asked = finding.rows(self.found)
         return {
             "Loaded": report.table(SIZES, self.sizes),
+            "PostgreSQL's tables": report.table(TABLES, self.tables_of_postgres),
             "Searched": report.table(finding.COLUMNS, asked),
             "Browsed, pages of 50": report.table(paging.COLUMNS, self.pages),
             "Written": report.table(writing.COLUMNS, self.writes),
@@ -71,7 +79,7 @@ class Figures:
     def as_json(self) -> dict[str, object]:
         asked = finding.rows(self.found)
         tables = {"loaded": self.sizes, "searched": asked, "browsed": self.pages, "written": self.writes}
-        return {**tables, "memory": self.memory, "until_found_s": self.until_found_s}
+        return {**tables, "tables": self.tables_of_postgres, "memory": self.memory, "until_found_s": self.until_found_s}
 
 
 async def _measure(world: World, options: argparse.Namespace, figures: Figures) -> None:
@@ -84,7 +92,8 @@ async def _measure(world: World, options: argparse.Namespace, figures: Figures) 
         began = time.perf_counter()
         catalog = world.catalog()
         cards_s = time.perf_counter() - began
-        figures.size("PostgreSQL, by COPY", options.songs, seconds, await _database_bytes(world.dsn))
+        size_bytes, figures.tables_of_postgres = await _table_sizes(world.dsn, options.songs)
+        figures.size("PostgreSQL, by COPY", options.songs, seconds, size_bytes)
         report.say(f"catalog ready after {cards_s:.1f} s; indexing")
         indexer = world.indexer()
         index = await built(catalog, indexer)
@@ -122,12 +131,20 @@ async def _ask(
     figures.writes = await writing.progress(catalog, [song.song_id for song in songs], options.writes, options.seed)
 
 
-async def _database_bytes(dsn: str) -> int:
+async def _table_sizes(dsn: str, songs: int) -> tuple[int, list[dict[str, object]]]:
+    """Bytes of the database, and a row for each table that takes at least one byte a song."""
     connection = await asyncpg.connect(dsn)
     try:
-        return int(await connection.fetchval("SELECT pg_database_size(current_database())"))
+        found = await connection.fetch(_SIZES_OF_TABLES)
+        whole = int(await connection.fetchval("SELECT pg_database_size(current_database())"))
     finally:
         await connection.close()
+    rows: list[dict[str, object]] = [
+        {"table": name, "bytes_song": size / songs, "index_bytes_song": indexes / songs}
+        for name, size, indexes in found
+        if size >= songs
+    ]
+    return whole, rows
 
 
 def _memory(world: World, servers: dict[str, Server]) -> list[dict[str, object]]:

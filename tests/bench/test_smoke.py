@@ -140,3 +140,18 @@ def test_route_prints_routes_and_what_they_are_made_of() -> None:
     rows = table_rows(ended.stdout)
     assert [row[0] for row in rows] == ["grpc", "pick, in process", "order of a new song", "grant"]
     assert rows[0][-1] == "0", ended.stdout
+
+
+def test_catalog_prints_a_table_for_each_of_its_questions(tmp_path: Path) -> None:
+    written = tmp_path / "figures.json"
+    options = ("--songs=400", "--questions=6", "--pages=2", "--writes=20", "--new-songs=1", "--depths=100")
+    ended = run_bench("catalog", *options, f"--json={written}")
+    assert ended.returncode == 0, ended.stderr
+    found = json.loads(written.read_text())
+    assert {row["by"] for row in found["searched"]} == {"Reprise", "PostgreSQL pg_trgm", "SQLite FTS5 trigram"}
+    exact = [row["recall_10"] for row in found["searched"] if (row["questions"], row["by"]) == ("whole name", "Reprise")]
+    assert exact == [1.0]
+    assert {row["depth"] for row in found["browsed"]} == {0, 100}
+    assert [row["written"] for row in found["written"]] == [20, 20]
+    assert len(found["until_found_s"]) == 1
+    assert "published until found" in ended.stdout
