@@ -48,7 +48,8 @@ shelf = sa.Table(
     moment("visible_from", server_default=sa.text("'-infinity'")),
     sa.Index(None, "kind", "shelf_id", "sort_key", "entity_id"),
     sa.Index(None, "kind", "shelf_id", "score", "entity_id"),
-    sa.Index(None, "entity_id"),
+    # Hashed, for it is in no order: the planner must not take it for the newest of a list.
+    sa.Index(None, "entity_id", postgresql_using="hash"),
 )
 # Every change of songs, artists and releases. Read in the order (xid, sequence), and only below the oldest transaction that
 # still runs: what commits later cannot appear before what was read.

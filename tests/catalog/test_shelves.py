@@ -9,6 +9,7 @@ import pytest
 import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from catalog import cursors, popularity, shelves
 from catalog import tables as t
@@ -183,9 +184,11 @@ async def shelf_rows(database: Database) -> set[tuple[Any, ...]]:
 async def long_list(database: Database) -> uuid.UUID:
     """A genre's shelf with ROWS songs and as many others."""
     genre_id = uuid.uuid4()
+    await database.write(lambda connection: connection.execute(sa.delete(t.shelf)))
     rows = sa.text(
         "INSERT INTO shelf (kind, shelf_id, entity_id, sort_key, score)"
-        " SELECT 4, CASE WHEN n % 2 = 0 THEN :genre ELSE gen_random_uuid() END, gen_random_uuid(), md5(n::text), random()"
+        " SELECT 4, CASE WHEN n % 2 = 0 THEN :genre ELSE gen_random_uuid() END, lpad(to_hex(n), 32, '0')::uuid,"
+        " md5(n::text), random()"
         " FROM generate_series(1, :rows) n"
     ).bindparams(sa.bindparam("genre", genre_id, sa.Uuid()), rows=2 * ROWS)
     await database.write(lambda connection: connection.execute(rows))
@@ -198,19 +201,34 @@ async def test_a_deep_page_is_a_walk_along_an_index(
     database: Database, browse: Browse, long_list: uuid.UUID, order: Order
 ) -> None:
     listing = Listing(Kind.SONGS, order, Filter.GENRE, long_list)
-    middle = uuid.UUID(int=1 << 127)
+    middle = uuid.UUID(int=ROWS)
     deep: cursors.Position = {
         Order.NATURAL: ("8", str(middle)),
         Order.NEWEST: (str(middle),),
         Order.POPULAR: ((0.5).hex(), str(middle)),
     }[order]
-    asked = page_statement(listing, deep, 50).compile(
-        dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True}
+    for after in (None, deep):
+        plan = await explain(database, page_statement(listing, after, 50))
+        walk = [*nodes(next(node for node in nodes(plan) if node["Node Type"] == "Limit"))]
+        kinds = {node["Node Type"] for node in walk}
+        assert kinds <= {"Limit", "Index Scan", "Index Only Scan"}, kinds
+        (scan,) = [node for node in walk if "Index Name" in node]
+        assert f"(shelf_id = '{long_list}'::uuid)" in scan["Index Cond"]
+
+
+async def explain(database: Database, statement: sa.Select[Any]) -> dict[str, Any]:
+    text = statement.compile(dialect=postgresql.dialect(), compile_kwargs={"literal_binds": True})
+    found = await database.read(lambda connection: connection.execute(sa.text(f"EXPLAIN (FORMAT JSON) {text}")))
+    plan: dict[str, Any] = found.scalar_one()[0]["Plan"]
+    return plan
+
+
+async def test_what_an_entry_stands_on_is_looked_up(database: Database, long_list: uuid.UUID) -> None:
+    ids = [uuid.UUID(int=number) for number in (7, 8, 9)]
+    plan = await explain(
+        database, sa.select(t.shelf.c.shelf_id).where(t.shelf.c.entity_id == sa.any_(sa.cast(ids, ARRAY(sa.Uuid()))))
     )
-    plan = await database.read(lambda connection: connection.execute(sa.text(f"EXPLAIN (FORMAT JSON) {asked}")))
-    walk = next(node for node in nodes(plan.scalar_one()[0]["Plan"]) if node["Node Type"] == "Limit")
-    kinds = {node["Node Type"] for node in nodes(walk)}
-    assert kinds <= {"Limit", "Index Scan", "Index Only Scan"}, kinds
+    assert "Seq Scan" not in {node["Node Type"] for node in nodes(plan)}
 
 
 async def test_a_list_has_an_estimate_and_a_short_one_its_length(

@@ -134,7 +134,7 @@ _STATEMENTS = (
     """,
     "CREATE INDEX ix_shelf_kind_shelf_id_sort_key_entity_id ON shelf (kind, shelf_id, sort_key, entity_id)",
     "CREATE INDEX ix_shelf_kind_shelf_id_score_entity_id ON shelf (kind, shelf_id, score, entity_id)",
-    "CREATE INDEX ix_shelf_entity_id ON shelf (entity_id)",
+    "CREATE INDEX ix_shelf_entity_id ON shelf USING hash (entity_id)",
     # The planner's estimates of how long a list is are shown.
     "CREATE STATISTICS st_shelf (mcv) ON kind, shelf_id FROM shelf",
     """
