@@ -9,6 +9,8 @@ import sqlalchemy as sa
 from catalog import outbox
 from catalog import tables as t
 from catalog.database import Database
+from catalog.indexer import facts, rebuild
+from catalog.indexer.source import Source, identity
 from catalog.model import EntityKind
 from catalog.publish import Publisher
 from reprise.errors import Conflict, NotReady
@@ -106,6 +108,27 @@ async def test_songs_published_while_the_index_is_rebuilt_are_in_the_new_one(sit
         assert (await indexer.status()).generation != before
         await reader.wait_finds("scaffolding")
         assert await reader.finds("foundation")
+
+
+async def test_what_changes_behind_the_page_that_was_read_comes_by_the_outbox(site: Site, publisher: Publisher) -> None:
+    await publish(publisher, "Rearguard")
+    async with site.parts("one") as (_, target), Source(site.dsn, 5, 30).connection() as connection:
+        generation = await target.begin()
+        songs = len(await facts.page(connection, EntityKind.SONG, None, 1000))
+        late = False
+        async for progress in rebuild.fill(connection, generation):
+            if progress.done > songs and not late:
+                await publish(publisher, "Latecomer")
+                late = True
+        assert late, "it came when artists were read already"
+        database = await identity(connection)
+        async for _progress in rebuild.catch_up(connection, database, generation):
+            pass
+        await target.publish(generation)
+        await generation.close()
+    async with site.replica() as reader:
+        await reader.wait_finds("latecomer")
+        assert await reader.finds("rearguard")
 
 
 async def test_an_indexer_that_was_away_too_long_starts_anew_by_itself(
