@@ -87,8 +87,8 @@ class CatalogServiceServicer:
 
     def Browse(self, request, context):
         """One page of artists, releases, genres or songs, optionally of one artist, release or genre.
-        INVALID_ARGUMENT: kind missing, page_size over 100, cursor not ours. NOT_FOUND: unknown filter id.
-        UNAVAILABLE: the database does not answer.
+        INVALID_ARGUMENT: kind missing, a filter or order that the kind has not, page_size over 100, cursor not ours.
+        NOT_FOUND: unknown filter id. UNAVAILABLE: the database does not answer.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

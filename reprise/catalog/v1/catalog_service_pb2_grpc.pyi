@@ -40,8 +40,8 @@ class CatalogServiceStub:
     """
     Browse: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.BrowseRequest, _catalog_service_pb2.BrowseResponse]
     """One page of artists, releases, genres or songs, optionally of one artist, release or genre.
-    INVALID_ARGUMENT: kind missing, page_size over 100, cursor not ours. NOT_FOUND: unknown filter id.
-    UNAVAILABLE: the database does not answer.
+    INVALID_ARGUMENT: kind missing, a filter or order that the kind has not, page_size over 100, cursor not ours.
+    NOT_FOUND: unknown filter id. UNAVAILABLE: the database does not answer.
     """
     GetSongs: _grpc.UnaryUnaryMultiCallable[_catalog_service_pb2.GetSongsRequest, _catalog_service_pb2.GetSongsResponse]
     """Songs by id, in the order asked; unknown ids are listed, not an error.
@@ -84,8 +84,8 @@ class CatalogServiceAsyncStub(CatalogServiceStub):
     """
     Browse: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.BrowseRequest, _catalog_service_pb2.BrowseResponse]  # type: ignore[assignment]
     """One page of artists, releases, genres or songs, optionally of one artist, release or genre.
-    INVALID_ARGUMENT: kind missing, page_size over 100, cursor not ours. NOT_FOUND: unknown filter id.
-    UNAVAILABLE: the database does not answer.
+    INVALID_ARGUMENT: kind missing, a filter or order that the kind has not, page_size over 100, cursor not ours.
+    NOT_FOUND: unknown filter id. UNAVAILABLE: the database does not answer.
     """
     GetSongs: _aio.UnaryUnaryMultiCallable[_catalog_service_pb2.GetSongsRequest, _catalog_service_pb2.GetSongsResponse]  # type: ignore[assignment]
     """Songs by id, in the order asked; unknown ids are listed, not an error.
@@ -137,8 +137,8 @@ class CatalogServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_catalog_service_pb2.BrowseResponse, _abc.Awaitable[_catalog_service_pb2.BrowseResponse]]:
         """One page of artists, releases, genres or songs, optionally of one artist, release or genre.
-        INVALID_ARGUMENT: kind missing, page_size over 100, cursor not ours. NOT_FOUND: unknown filter id.
-        UNAVAILABLE: the database does not answer.
+        INVALID_ARGUMENT: kind missing, a filter or order that the kind has not, page_size over 100, cursor not ours.
+        NOT_FOUND: unknown filter id. UNAVAILABLE: the database does not answer.
         """
 
     @_abc_1.abstractmethod
