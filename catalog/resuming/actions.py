@@ -8,6 +8,7 @@ Locks are taken in one order, here and in `batches`: pointers, then points.
 
 import uuid
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import insert
@@ -15,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection
 
 from catalog import tables as t
 from catalog.resuming.resume import Decision, Outcome, Point, Pointer, Save, decide
-from catalog.resuming.rows import DEVICES_MAX, canonical, of, point_of, select_points
+from catalog.resuming.rows import DEVICES_MAX, canonical, current, of, point_of, select_points
 from reprise.errors import NotFound
 
 
@@ -30,8 +31,8 @@ class Committed:
 
 async def commit(connection: AsyncConnection, user_id: str, save: Save) -> Committed:
     """Raises NotFound (no such song)."""
-    song_id = await canonical(connection, save.point.song_id)
-    pointer = await _lock_pointer(connection, user_id, song_id, save.point.device_id)
+    song_id, pointer = await _lock_pointer(connection, user_id, save.point)
+    # Asked after the lock: what stood there before may have been another's.
     kept = await _points(connection, user_id, song_id, {save.point.device_id, pointer.device_id})
     mine = kept.get(save.point.device_id)
     decision = decide(pointer, mine, save)
@@ -46,18 +47,23 @@ async def commit(connection: AsyncConnection, user_id: str, save: Save) -> Commi
     return Committed(decision.outcome, mine, conflict)
 
 
-async def _lock_pointer(connection: AsyncConnection, user_id: str, song_id: uuid.UUID, device_id: str) -> Pointer:
-    """The pointer, locked until commit; made, without an action so far, if there is none."""
-    pointer = t.progress_pointer
-    locked = sa.select(pointer.c.device_id, pointer.c.revision).where(*of(pointer, user_id, song_id)).with_for_update()
-    row = (await connection.execute(locked)).first()
+async def _lock_pointer(connection: AsyncConnection, user_id: str, point: Point) -> tuple[uuid.UUID, Pointer]:
+    """The song's id now and its pointer, locked until commit; made, without an action so far, if there is none."""
+    row = (await connection.execute(_locked(user_id, current(point.song_id)))).first()
     if row is None:
+        song_id = await canonical(connection, point.song_id)
         await _check_exists(connection, song_id)
-        ids = {"user_id": user_id, "recording_id": song_id, "device_id": device_id}
-        first = insert(pointer).values(**ids, revision=0, finished=False, played_at=sa.func.now())
+        ids = {"user_id": user_id, "recording_id": song_id, "device_id": point.device_id}
+        first = insert(t.progress_pointer).values(**ids, revision=0, finished=False, played_at=sa.func.now())
         await connection.execute(first.on_conflict_do_nothing())
-        row = (await connection.execute(locked)).one()
-    return Pointer(row.device_id, row.revision)
+        row = (await connection.execute(_locked(user_id, sa.literal(song_id, sa.Uuid())))).one()
+    return row.recording_id, Pointer(row.device_id, row.revision)
+
+
+def _locked(user_id: str, song_id: sa.ColumnElement[uuid.UUID]) -> sa.Select[Any]:
+    pointer = t.progress_pointer.c
+    statement = sa.select(pointer.recording_id, pointer.device_id, pointer.revision)
+    return statement.where(pointer.user_id == user_id, pointer.recording_id == song_id).with_for_update()
 
 
 async def _check_exists(connection: AsyncConnection, song_id: uuid.UUID) -> None:
@@ -88,13 +94,12 @@ async def _write(
     ids = {"user_id": user_id, "recording_id": song_id, "device_id": point.device_id}
     upsert = insert(t.progress).values(ids | state)
     upsert = upsert.on_conflict_do_update(constraint=t.progress.primary_key, set_=state)
-    row = (await connection.execute(upsert.returning(t.progress))).one()
+    statement = sa.select(upsert.returning(t.progress).cte("saved"))
     if decision.pointer == Pointer(point.device_id, decision.revision):
         moved = {"device_id": point.device_id, "revision": decision.revision, "finished": point.finished}
-        pointer = t.progress_pointer
-        update = sa.update(pointer).where(*of(pointer, user_id, song_id))
-        await connection.execute(update.values(**moved, played_at=sa.func.clock_timestamp()))
-    return point_of(row)
+        update = sa.update(t.progress_pointer).where(*of(t.progress_pointer, user_id, song_id))
+        statement = statement.add_cte(update.values(**moved, played_at=sa.func.clock_timestamp()).cte("moved"))
+    return point_of((await connection.execute(statement)).one())
 
 
 def _drop_silent_devices(user_id: str, song_id: uuid.UUID, stay: set[str]) -> sa.Delete:

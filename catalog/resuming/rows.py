@@ -23,6 +23,13 @@ async def canonical(connection: AsyncConnection, song_id: str) -> uuid.UUID:
     return (await resolve(connection, EntityKind.SONG, [asked])).get(asked, asked)
 
 
+def current(song_id: str) -> sa.ColumnElement[uuid.UUID]:
+    """As `canonical`, within a statement."""
+    asked, redirect = sa.literal(uuid.UUID(song_id), sa.Uuid()), t.redirect.c
+    new_id = sa.select(redirect.new_id).where(redirect.kind == EntityKind.SONG, redirect.old_id == asked)
+    return sa.func.coalesce(new_id.scalar_subquery(), asked)
+
+
 async def existing(connection: AsyncConnection, song_id: str) -> uuid.UUID:
     """As `canonical`. Raises NotFound (no such song)."""
     now = await canonical(connection, song_id)
