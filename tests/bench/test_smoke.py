@@ -149,7 +149,9 @@ def test_catalog_prints_a_table_for_each_of_its_questions(tmp_path: Path) -> Non
     assert ended.returncode == 0, ended.stderr
     found = json.loads(written.read_text())
     assert {row["by"] for row in found["searched"]} == {"Reprise", "PostgreSQL pg_trgm", "SQLite FTS5 trigram"}
-    exact = [row["recall_10"] for row in found["searched"] if (row["questions"], row["by"]) == ("whole name", "Reprise")]
+    exact = [
+        row["recall_10"] for row in found["searched"] if (row["questions"], row["by"]) == ("whole name", "Reprise")
+    ]
     assert exact == [1.0]
     assert {row["depth"] for row in found["browsed"]} == {0, 100}
     assert [row["written"] for row in found["written"]] == [20, 20]
