@@ -99,20 +99,26 @@ class Replica:
         return await self._engine.find(ask, count, after)
 
     async def open(self) -> None:
-        """Opens the copy of the last run, so that answers do not wait for the store. Never raises for what is wrong with it."""
+        """Opens the copy of the last run, so that answers do not wait for the store. Never raises for what is wrong with it.
+
+        Every byte is looked at before: an engine that meets a damaged file may end the process.
+        """
         view = await asyncio.to_thread(self._folder.newest)
-        if view is None or view.manifest.versions != self._versions:
-            self._view = view
+        if view is None:
             return
-        try:
-            await self._open(view)
-        except (RepriseError, OSError) as error:
-            self._view = view
-            self._note(f"the local copy cannot be opened: {error}")
+        # What is good in it need not be fetched again.
+        self._use(view, usable=False)
+        if damaged := await asyncio.to_thread(self._folder.damaged, view):
+            self._metrics.damaged_files.inc(len(damaged))
+            self._note(f"the local copy is damaged: {', '.join(damaged)}")
+        elif view.manifest.versions == self._versions:
+            try:
+                await self._open(view)
+            except (RepriseError, OSError) as error:
+                self._note(f"the local copy cannot be opened: {error}")
 
     async def run(self) -> None:
-        """Looks at every byte of the local copy, then follows what is published, until cancelled."""
-        await self._check()
+        """Follows what is published, until cancelled."""
         while True:
             try:
                 await self._follow()
@@ -122,15 +128,6 @@ class Replica:
                 self._note(f"the published one cannot be used: {error}")
                 pause_s = RETRY_S
             await asyncio.sleep(pause_s)
-
-    async def _check(self) -> None:
-        view = self._view
-        damaged = await asyncio.to_thread(self._folder.damaged, view) if view else []
-        if view and damaged:
-            self._metrics.damaged_files.inc(len(damaged))
-            # The rest of its files need not be fetched again.
-            self._use(view, usable=False)
-            self._note(f"the local copy is damaged: {', '.join(damaged)}")
 
     async def _follow(self) -> None:
         published = await self._store.newer(self._etag)
