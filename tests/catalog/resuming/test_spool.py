@@ -47,6 +47,25 @@ async def test_what_was_taken_is_there_for_the_next_process(tmp_path: Path) -> N
     await second.close()
 
 
+async def test_an_answer_comes_after_the_record_and_the_name_of_its_file_are_synced(
+    spool: Spool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    synced: list[tuple[str, int]] = []
+    sync = os.fsync
+
+    def told(fd: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+        synced.append((path.name, path.stat().st_size if path.is_file() else 0))
+        sync(fd)
+
+    monkeypatch.setattr(os, "fsync", told)
+    size = len(to_record(action(1)))
+    await spool.append(action(1))
+    assert synced == [("0000000001.spool", size), (tmp_path.name, 0)]
+    await spool.append(action(2))
+    assert synced[2:] == [("0000000001.spool", 2 * size)]
+
+
 async def test_many_at_once_share_a_sync(spool: Spool, monkeypatch: pytest.MonkeyPatch) -> None:
     syncs = 0
     append = spool_module._append
