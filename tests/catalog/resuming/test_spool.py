@@ -54,7 +54,7 @@ async def test_an_answer_comes_after_the_record_and_the_name_of_its_file_are_syn
     sync = os.fsync
 
     def told(fd: int) -> None:
-        path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+        path = Path(f"/proc/self/fd/{fd}").readlink()
         synced.append((path.name, path.stat().st_size if path.is_file() else 0))
         sync(fd)
 
