@@ -126,7 +126,7 @@ async def _ask(
     address = f"127.0.0.1:{catalog.grpc_port}"
     real = list(islice(songs, corpus.real_count))
     asked = finding.questions(corpus, real, options.questions, options.seed)
-    figures.found = await finding.ask_all(address, rivals, Judge(corpus, songs), asked)
+    figures.found = await finding.ask_all(address, rivals, Judge(corpus, songs), asked, options.rivals_every)
     figures.pages = await paging.measure(address, [0, *options.depths], options.pages)
     figures.writes = await writing.progress(catalog, [song.song_id for song in songs], options.writes, options.seed)
 
@@ -162,6 +162,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument(
         "--depths", type=numbers, default=[1_000, 100_000], help="browse behind so many entries; hundreds"
     )
+    parser.add_argument("--rivals-every", type=int, default=5, help="one in so many questions is asked of rivals too")
     parser.add_argument("--pages", type=int, default=300, help="asked for at each depth of each list")
     parser.add_argument("--writes", type=int, default=10_000, help="of each class")
     parser.add_argument("--new-songs", type=int, default=20, help="published and waited for")

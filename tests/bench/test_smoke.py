@@ -144,7 +144,15 @@ def test_route_prints_routes_and_what_they_are_made_of() -> None:
 
 def test_catalog_prints_a_table_for_each_of_its_questions(tmp_path: Path) -> None:
     written = tmp_path / "figures.json"
-    options = ("--songs=400", "--questions=6", "--pages=2", "--writes=20", "--new-songs=1", "--depths=100")
+    options = (
+        "--songs=400",
+        "--questions=6",
+        "--rivals-every=1",
+        "--pages=2",
+        "--writes=20",
+        "--new-songs=1",
+        "--depths=100",
+    )
     ended = run_bench("catalog", *options, f"--json={written}")
     assert ended.returncode == 0, ended.stderr
     found = json.loads(written.read_text())
