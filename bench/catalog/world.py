@@ -72,6 +72,7 @@ class World:
             secret_key=secrets.token_hex(8),
             log_path=folder / "seaweedfs.log",
         )
+        self.bucket = s3.Bucket(self._store.endpoint, BUCKET, folder / "s3.credentials")
         self.dsn = self._postgres.dsn("catalog")
         self.rival_dsn = self._postgres.dsn("rival")
         self.postgres_pid = 0
@@ -94,7 +95,7 @@ class World:
     async def _prepare(self) -> None:
         await create_database(self._postgres.dsn("postgres"), "catalog")
         await create_database(self._postgres.dsn("postgres"), "rival")
-        await create_bucket(s3.Bucket(self._store.endpoint, BUCKET, self.folder / "s3.credentials"))
+        await create_bucket(self.bucket)
 
     def _start(self, engine: Engine, core: int) -> Process:
         engine.prepare()

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.origin.sound import write_song
+
 ROOT = Path(__file__).parents[2]
 COLUMN_X_ONE = 9
 
@@ -165,3 +167,17 @@ def test_catalog_prints_a_table_for_each_of_its_questions(tmp_path: Path) -> Non
     assert [row["written"] for row in found["written"]] == [20, 20]
     assert len(found["until_found_s"]) == 1
     assert "published until found" in ended.stdout
+
+
+def test_ingest_finds_every_rendition_right_and_names_what_failed(tmp_path: Path) -> None:
+    music = tmp_path / "music"
+    music.mkdir()
+    write_song(music / "tone.wav", 2.0)
+    (music / "broken.flac").write_bytes(b"fLaC and then nothing of use")
+    ended = run_bench("ingest", str(music))
+    assert ended.returncode == 0, ended.stderr + ended.stdout
+    rows = table_rows(ended.stdout)
+    assert [row[0] for row in rows] == ["AAC", "FLAC", "OPUS 160", "OPUS 96"]
+    assert all((row[1], row[-2]) == ("1", "0") and int(row[-1]) <= 1 for row in rows), ended.stdout
+    assert "2 files, 1 imported" in ended.stdout
+    assert "failed: broken.flac: " in ended.stdout
