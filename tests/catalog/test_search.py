@@ -4,13 +4,16 @@ import uuid
 from collections.abc import Sequence
 
 import pytest
+import sqlalchemy as sa
 from prometheus_client import CollectorRegistry
 
+from catalog import tables as t
 from catalog.database import Database
 from catalog.metrics import CatalogMetrics
 from catalog.publish import Publisher
 from catalog.search import Page, Search
 from catalog.searching.backend import Ask, Busy, Filters, Found, Hit, Place, Tier
+from catalog.searching.shown import load_shown
 from reprise.errors import InvalidRequest, Unavailable
 from reprise.types.v1.types_pb2 import Song
 from tests.catalog import songbook
@@ -179,3 +182,17 @@ async def test_a_cursor_of_another_query_or_filter_is_refused(
 def test_years_have_four_digits() -> None:
     with pytest.raises(InvalidRequest, match="years"):
         Filters(year_to=10_000)
+
+
+async def test_artists_and_releases_are_shown_as_the_index_orders_them(
+    database: Database, library: list[uuid.UUID]
+) -> None:
+    rows = await database.read(lambda connection: connection.execute(sa.select(t.release.c.id, t.release.c.title)))
+    releases = sorted(rows.all(), key=lambda row: row.title, reverse=True)
+    artists = (await database.read(lambda connection: connection.execute(sa.select(t.artist.c.id)))).scalars().all()
+    ids = [row.id for row in releases]
+    shown = await database.read(lambda connection: load_shown(connection, library[:1], [*artists, uuid.uuid4()], ids))
+    assert [release.title for release in shown.releases] == [row.title for row in releases]
+    assert all(credit.name and credit.artist_id for release in shown.releases for credit in release.artists)
+    assert [artist.artist_id for artist in shown.artists] == [str(artist_id) for artist_id in artists]
+    assert [Song.FromString(card).song_id for card in shown.songs] == [str(library[0])]

@@ -69,5 +69,7 @@ async def test_ffmpeg_decodes_the_same_samples_as_from_a_file(
 ) -> None:
     seek = ("-ss", str(seek_s)) if seek_s else ()
     assert await decoded(ffmpeg, url, *seek) == await decoded(ffmpeg, str(song.path), *seek)
-    assert max(origin.given.values()) == 1, "seeking reads nothing twice from the origin"
+    # To seek in FLAC, which has no index, ffmpeg leaves one answer after another: what was on its way to the edge may be
+    # asked for again.
+    assert max(origin.given.values()) <= (2 if song.codec == "flac" else 1), "the origin is read twice"
     await free_within(edge, 1.0)
