@@ -58,7 +58,8 @@ async def storm(mesh: TestMesh, song_id: str, s3_access: S3Access) -> float:
     assert origins_sum(mesh, "reprise_origin_s3_read_bytes_total") - read_before == wanted.rendition.size_bytes
     key = f"renditions/{wanted.rendition.rendition_id}"
     gets = await wait_until(lambda: s3_access.gets("reprise", key), "S3 has written its access log")
-    ranges = -(-wanted.rendition.size_bytes // (4 << 20))
+    # A beginning that was prefilled is a read of its own.
+    ranges = -(-wanted.rendition.size_bytes // (4 << 20)) + 1
     assert len(gets) <= ranges, f"S3 itself counts {len(gets)} reads of the object"
     firsts = sorted(one.first_byte_s for one in heard)
     return firsts[int(len(firsts) * 0.99)] - firsts[0]
